@@ -1,0 +1,46 @@
+"""`prove` and `claim`: a chapter's promises, each one deterministic line.
+
+A proof tries an equation on many cases against something that is not the chapter's own code; a claim states an
+experiment's outcome. Both print one line with a tick and no measured number, which nbval compares, and raise where
+the promise is broken.
+"""
+
+from course.comparing import compare, describe_call, plain
+
+
+class Broken(AssertionError):
+    """A proof or a claim that does not hold; the message says on which case, what came out and what was expected."""
+
+
+def prove(tag, mine, oracle, cases, *, name=None, rtol=1e-5, atol=1e-6):
+    """Try equation `tag` on every case and print `(3.4) ✓ output size: 300 cases`.
+
+    tag: the equation's number as in \\tag{3.4}. mine, oracle: functions of one case's arguments, which must return
+    the same numbers: arrays, tensors, scalars, or tuples, lists and dicts of them. cases: iterable of tuples of
+    arguments (a case that is not a tuple is a single argument). name: what is proved; else the name of `mine`.
+    rtol, atol: |mine - oracle| <= atol + rtol |oracle|, for floats; whole numbers must be equal.
+    Raises Broken at the first case that disagrees.
+    """
+    name = name or mine.__name__.replace("_", " ").strip()
+    count = 0
+    for case in cases:
+        case = case if isinstance(case, tuple) else (case,)
+        got, expected = plain(mine(*case)), plain(oracle(*case))
+        if problem := compare(got, expected, rtol, atol):
+            raise Broken(f"({tag}) ✗ {name}, case {count + 1}: {describe_call(mine, case)} gave {problem}")
+        count += 1
+    if count == 0:
+        raise Broken(f"({tag}) ✗ {name}: there was no case to try")
+    print(f"({tag}) ✓ {name}: {count} case{'s' if count > 1 else ''}")
+
+
+def claim(tag, sentence, holds):
+    """Print `claim 6.1 ✓ <sentence>` if the experiment bore it out; raise Broken if not.
+
+    sentence: what is claimed, with no measured number in it. holds: a bool, or what converts to one.
+    """
+    if not bool(holds):
+        from course.settings import seed
+
+        raise Broken(f"claim {tag} ✗ not true in this run (seed {seed()}): {sentence}")
+    print(f"claim {tag} ✓ {sentence}")

@@ -1,0 +1,66 @@
+"""What a run is asked to be: its chapter, its seed, its budget."""
+
+import os
+import warnings
+
+BUDGETS = ("quick", "full")
+
+_chapter = None
+
+
+class SettingError(ValueError):
+    """An environment variable or argument that the course cannot use; the message says which and what it may be."""
+
+
+def seed():
+    """The seed of this run: `COURSE_SEED`, or 0. A whole number from 0 to 2**32 - 1."""
+    text = os.environ.get("COURSE_SEED", "0")
+    if not text.isascii() or not text.isdigit() or int(text) >= 2**32:
+        raise SettingError(f"COURSE_SEED is {text!r}; it must be a whole number from 0 to {2**32 - 1}, such as 0")
+    return int(text)
+
+
+def has_gpu():
+    """Whether the Keras backend in use sees a GPU (or TPU)."""
+    import keras
+
+    return bool(keras.distribution.list_devices("gpu") or keras.distribution.list_devices("tpu"))
+
+
+def budget_name():
+    """`COURSE_BUDGET`, "quick" or "full"; where it is not set, "full" on a machine with a GPU and else "quick"."""
+    name = os.environ.get("COURSE_BUDGET", "")
+    if not name:
+        return "full" if has_gpu() else "quick"
+    if name not in BUDGETS:
+        raise SettingError(f"COURSE_BUDGET is {name!r}; it must be one of {', '.join(BUDGETS)}, or not set")
+    return name
+
+
+def budget(quick, full):
+    """Return `quick` on a laptop's budget and `full` on a GPU's (see `budget_name`)."""
+    return {"quick": quick, "full": full}[budget_name()]
+
+
+def start(chapter):
+    """Begin a chapter: seed Python, NumPy and the Keras backend, set the figure style.
+
+    chapter: its number as a string, such as "03". Returns a `numpy.random.Generator` with the run's seed, for the
+    chapter's own draws.
+    """
+    global _chapter
+    import keras
+    import numpy as np
+
+    from course import plots
+
+    _chapter = chapter
+    warnings.filterwarnings("ignore", message="TensorFlow GPU support is not available on native Windows")
+    keras.utils.set_random_seed(seed())
+    plots.use_style()
+    return np.random.default_rng(seed())
+
+
+def chapter():
+    """The number of the chapter that `start` began, or None."""
+    return _chapter
