@@ -3,6 +3,10 @@
 import json
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -52,5 +56,111 @@ def record(*, paper=None, **figures):
         print(note)
     if target := os.environ.get("COURSE_RECORD"):
         path = Path(target)
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        path.write_text(json.dumps(kept | figures), encoding="utf-8")
+        kept = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
+        path.write_text(json.dumps({"figures": kept | figures, "machine": machine()}), encoding="utf-8")
+
+
+def measure(source, budget, seeds, say=print):
+    """Run a chapter's source as a plain script, once per seed, and write `results/NN.json`.
+
+    source: the path of solutions/NN_topic.py. budget: "quick" or "full". seeds: iterable of int. say: told of each
+    finished run. Wall and CPU seconds and the peak memory are the whole process's, import included. A budget's
+    earlier record is replaced; the other budget's stays. Raises MeasureError where a run fails.
+    """
+    chapter, runs = source.name[:2], []
+    for seed in seeds:
+        runs.append(_run(source, budget, seed))
+        say(f"{chapter} {budget}, seed {seed}: {runs[-1]['wall_seconds']:.1f} s, {runs[-1]['figures']}")
+    device = runs[0]["machine"]
+    everything = load(chapter)
+    everything[budget] = {
+        **device,
+        "seeds": list(seeds),
+        "figures": {name: [run["figures"][name] for run in runs] for name in runs[0]["figures"]},
+        **{key: [run[key] for run in runs] for key in ("wall_seconds", "cpu_seconds", "peak_memory_mb")},
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{chapter}.json"
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(everything, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(part, path)
+    return path
+
+
+class MeasureError(Exception):
+    """A run that failed while it was measured; the message holds the end of what it printed."""
+
+
+def _run(source, budget, seed):
+    """One run in a process of its own: its figures, times, memory, and the machine it ran on."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "run.json"
+        environment = os.environ | {
+            "COURSE_BUDGET": budget,
+            "COURSE_SEED": str(seed),
+            "COURSE_RECORD": str(target),
+            "MPLBACKEND": "Agg",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        output = Path(folder) / "output.txt"
+        began = time.perf_counter()
+        with output.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, source.name], cwd=source.parent, env=environment, stdout=stream, stderr=stream
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0 or not target.exists():
+            end = output.read_text(encoding="utf-8", errors="replace")[-2000:]
+            why = "failed" if process.returncode else "recorded nothing (it never calls record)"
+            raise MeasureError(f"{source.name}, budget {budget}, seed {seed} {why}:\n{end}")
+        recorded = json.loads(target.read_text(encoding="utf-8"))
+        return {
+            "figures": recorded["figures"],
+            "machine": recorded["machine"],
+            "wall_seconds": round(wall, 2),
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
+            "peak_memory_mb": round(usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)),
+        }
+
+
+def machine():
+    """What a figure was measured with: backend, device, versions and the data sets that were loaded."""
+    import platform
+    from importlib.metadata import version
+
+    import keras
+
+    from course import data
+
+    backend = keras.backend.backend()
+    return {
+        "backend": backend,
+        "device": _device(backend),
+        "data": ", ".join(data.loaded()) or "none",
+        "versions": {name: version(name) for name in ("keras", backend, "numpy")}
+        | {"python": platform.python_version()},
+    }
+
+
+def _device(backend):
+    """The GPU's name, or how many CPU cores this process may use."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else ""
+    elif backend == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        name = first.device_kind if first.platform != "cpu" else ""
+    else:
+        import torch
+
+        name = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+    if name:
+        return name
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} CPU cores"

@@ -1,0 +1,257 @@
+"""Deriving both notebooks of a chapter, the index and the syllabus from the chapters' sources."""
+
+import copy
+import hashlib
+import json
+import os
+import re
+import subprocess
+
+from course import chapters, exercises
+
+SIZE_LIMIT = 1.5 * 2**20  # bytes of a committed notebook
+EXECUTION = {
+    # What a reference is executed with. Inside pytest, ipykernel leaves the C++ log lines alone instead of putting
+    # them among a cell's outputs; nbval runs there, so a reference must be made alike.
+    "PYTEST_CURRENT_TEST": "course build",
+    "COURSE_BUDGET": "quick",
+    "COURSE_SEED": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+class BuildError(Exception):
+    """A chapter that cannot be built; the message names the chapter and the cell."""
+
+
+def derive(chapter):
+    """The chapter's solution notebook, not executed.
+
+    Cell ids depend on a cell's own text only, so that an edit elsewhere leaves them alone.
+    """
+    import nbformat.v4 as v4
+
+    numbers = exercises.specifications(chapter.number, chapter.path.parent)
+    cells = [v4.new_markdown_cell(title_cell(chapter), id="title")]
+    taken = set()
+    for cell in chapter.cells:
+        if cell.cell_type == "markdown":
+            cells.append(v4.new_markdown_cell(cell.source, id=_id(cell.source, taken)))
+            continue
+        course = dict(cell.metadata["course"])
+        role, number = course["role"], course.get("exercise")
+        metadata = {"course": course}
+        name = f"{'exercise' if role == 'answer' else role}-{number.replace('.', '-')}" if number else None
+        if number:
+            if number not in numbers or number not in chapter.points:
+                raise BuildError(f"{chapter.path.name}: exercise {number} lacks a grading cell or a heading with stars")
+            metadata["nbgrader"] = _nbgrader(name, role, chapter.points[number])
+        if role in ("proof", "claim", "check"):
+            metadata["tags"] = ["nbval-check-output"] + ["raises-exception"] * (role == "check")
+        cells.append(v4.new_code_cell(cell.source, metadata=metadata, id=name or _id(cell.source, taken)))
+    metadata = {
+        "kernelspec": KERNELSPEC,
+        "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
+        "course": {"chapter": chapter.number, "header": chapter.header, "source_sha256": chapter.digest},
+    }
+    return v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def learner_notebook(solution, chapter):
+    """What a learner opens: answers blanked, checks without output, the lesson's outputs kept."""
+    notebook = copy.deepcopy(solution)
+    specs = exercises.specifications(chapter.number, chapter.path.parent)
+    for cell in notebook.cells:
+        course = cell.metadata.get("course", {})
+        if course.get("role") == "answer":
+            spec = specs[course["exercise"]]
+            start = chapters.body_of(chapter.path, spec.number, spec.start) if spec.start else None
+            cell.source = chapters.blank(cell.source, start)
+        if course.get("role") in ("answer", "check"):
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def title_cell(chapter):
+    """The Markdown that the header becomes."""
+    h = chapter.header
+    return (
+        f"# {int(chapter.number)}. {h['title']}\n\n"
+        f"*Part {h['part']} · about {h['minutes']} minutes · {', '.join(h['data'])}*\n\n"
+        f"**You need:** {', '.join(h['needs'])}. **You will meet:** {', '.join(h['teaches'])}.\n\n"
+        "Run a cell with Shift+Enter. The outputs you see were made on a laptop; running a cell replaces them. "
+        "The exercises come last, and each has a check below it. "
+        f"To have them all graded, save, and type `make grade CHAPTER={chapter.number}` in a terminal."
+    )
+
+
+def execute(notebook, folder, progress=None):
+    """Run a notebook in place, with `folder` as working folder; raises BuildError at the first cell that fails.
+
+    progress: called with (cells done, all cells) after each cell.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
+
+    manager = AsyncKernelManager(
+        kernel_name=CURRENT_ENV_KERNEL_NAME, kernel_spec_manager=NbvalKernelspecManager()
+    )  # this environment's Python, whatever kernels a user has installed
+    client = NotebookClient(
+        notebook,
+        km=manager,
+        timeout=None,
+        allow_errors=False,
+        force_raise_errors=True,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    if progress:
+        client.on_cell_executed = lambda cell, cell_index, **_: progress(cell_index + 1, len(notebook.cells))
+    metadata = copy.deepcopy(notebook.metadata)
+    try:
+        client.execute(env=os.environ | EXECUTION, stderr=subprocess.DEVNULL)
+    except (CellExecutionError, DeadKernelError) as error:
+        raise BuildError(f"{notebook.metadata.course.chapter}: {_tail(str(error))}") from None
+    notebook.metadata = metadata  # nbclient adds the Python version, which would differ between machines
+    _tidy(notebook)
+    return notebook
+
+
+def _tidy(notebook):
+    """Keep of the outputs what a reader should see, and hold that compared cells have a stable form."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
+        role = cell.metadata.get("course", {}).get("role")
+        kinds = [(o.output_type, o.get("name")) for o in cell.outputs]
+        if role in ("proof", "claim", "check") and kinds != [("stream", "stdout")]:
+            raise BuildError(f"a {role} must print its ✓ lines and nothing else, and printed {kinds}:\n{cell.source}")
+
+
+def differences(chapter):
+    """Where the committed notebooks are not what the source gives: a list of sentences, empty where all is well."""
+    solution = derive(chapter)
+    found = []
+    for path, wanted in ((chapter.solution, solution), (chapter.notebook, learner_notebook(solution, chapter))):
+        name = f"{path.parent.name}/{path.name}"
+        if not path.exists():
+            found.append(f"{name} is missing; run: course build {chapter.number}")
+            continue
+        have, want = _without_outputs(load(path)), _without_outputs(wanted)
+        if have != want:
+            ids = [a["id"] for a, b in zip(have["cells"], want["cells"]) if a != b][:3]
+            found.append(f"{name} does not match its source (cells {ids}); run: course build {chapter.number}")
+    return found
+
+
+def _without_outputs(notebook):
+    plain = json.loads(json.dumps(notebook))
+    for cell in plain["cells"]:
+        cell.pop("outputs", None)
+        cell.pop("execution_count", None)
+    return plain
+
+
+def build(chapter, progress=None):
+    """Execute a chapter and write both notebooks, each whole or not at all."""
+    solution = execute(derive(chapter), chapter.path.parent, progress)
+    save(solution, chapter.solution)
+    save(learner_notebook(solution, chapter), chapter.notebook)
+
+
+def load(path):
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
+def save(notebook, path):
+    """Write a notebook by rename; raises BuildError where it is too heavy for the web."""
+    import nbformat
+
+    text = nbformat.writes(notebook)
+    if len(text.encode()) > SIZE_LIMIT:
+        raise BuildError(f"{path.name} would have {len(text.encode()) / 2**20:.1f} MB; the limit is 1.5: fewer figures")
+    write(path, text + "\n")
+
+
+def write(path, text):
+    """Write a text file by rename, so that no reader ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(part, path)
+
+
+def syllabus(all_chapters, link):
+    """The table of chapters as Markdown; `link` gives a chapter's address."""
+    lines = ["| | chapter | you will meet | data | minutes |", "|---|---|---|---|---|"]
+    for c in all_chapters:
+        h = c.header
+        teaches = ", ".join(h["teaches"])
+        lines.append(
+            f"| {c.number} | [{h['title']}]({link(c)}) | {teaches} | {', '.join(h['data'])} | {h['minutes']} |"
+        )
+    return "\n".join(lines)
+
+
+def index_notebook(all_chapters):
+    """The notebook that JupyterLab opens at: `solutions/index.md`, a cell per `---`, with the table of chapters."""
+    import nbformat.v4 as v4
+
+    text = (exercises.SOLUTIONS / "index.md").read_text(encoding="utf-8")
+    table = syllabus(all_chapters, lambda c: c.notebook.name)
+    texts = [t.strip().replace("{{syllabus}}", table) for t in re.split(r"(?m)^---$", text)]
+    cells = [v4.new_markdown_cell(t, id=_id(t, set())) for t in texts]
+    return v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
+
+
+def readme_with_syllabus(all_chapters, text):
+    """README's text with the table of chapters between its two markers made anew."""
+    table = syllabus(all_chapters, lambda c: f"notebooks/{c.notebook.name}")
+    new, count = re.subn(
+        r"(<!-- syllabus[^>]*-->\n).*?(\n<!-- end of syllabus -->)",
+        lambda m: m[1] + table + m[2],
+        text,
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        raise BuildError("README.md must hold one pair of <!-- syllabus ... --> and <!-- end of syllabus -->")
+    return new
+
+
+def build_index(all_chapters):
+    """Write the index notebook and the README's syllabus."""
+    save(index_notebook(all_chapters), chapters.notebooks() / "index.ipynb")
+    readme = chapters.ROOT / "README.md"
+    write(readme, readme_with_syllabus(all_chapters, readme.read_text(encoding="utf-8")))
+
+
+def _id(source, taken):
+    base = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()[:10]
+    name, n = base, 1
+    while name in taken:
+        n += 1
+        name = f"{base}-{n}"
+    taken.add(name)
+    return name
+
+
+def _nbgrader(name, role, points):
+    metadata = {
+        "grade": role == "check",
+        "grade_id": name,
+        "locked": role == "check",
+        "schema_version": 3,
+        "solution": role == "answer",
+        "task": False,
+    }
+    return metadata | ({"points": points} if role == "check" else {})
+
+
+def _tail(text, lines=25):
+    return "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines()[-lines:])

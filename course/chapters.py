@@ -1,0 +1,219 @@
+"""A chapter as its source says it: header, cells, and the part that each cell plays.
+
+The source is `solutions/NN_topic.py` in jupytext's percent format; CONTRIBUTING.md tells how one is written.
+"""
+
+import ast
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from course.exercises import SOLUTIONS, chapter_source
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = {
+    "title": str,
+    "part": str,
+    "minutes": int,
+    "needs": list,
+    "teaches": list,
+    "data": list,
+    "sources": list,
+}
+EXERCISE = re.compile(r"^[ \t]*#[ \t]*exercise[ \t]+(\d+\.\d+)\b.*$", re.IGNORECASE | re.MULTILINE)
+STARS = re.compile(r"\*\*Exercise (\d+\.\d+)\s+(★+)")
+TAG = re.compile(r"\\tag\{(\d+\.\d+)\}")
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+
+
+class ChapterError(Exception):
+    """A chapter source that cannot be used; the message names file and line or cell."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One chapter. number: "03". stem: "03_convolution". header: see HEADER. cells: jupytext's, header left out,
+    each code cell with its part in `metadata.course` ("role", and for exercises "exercise").
+    points: dict from exercise number to its stars."""
+
+    number: str
+    stem: str
+    path: Path
+    digest: str
+    header: dict
+    cells: list
+    points: dict
+
+    @property
+    def solution(self):
+        return self.path.with_suffix(".ipynb")
+
+    @property
+    def notebook(self):
+        return notebooks(self.path.parent) / f"{self.stem}.ipynb"
+
+
+def notebooks(folder=None):
+    """The folder of the learners' notebooks, beside that of the sources."""
+    return (SOLUTIONS if folder is None else Path(folder)).parent / "notebooks"
+
+
+def sources(folder=None):
+    """The paths of all chapter sources, in order."""
+    return sorted((SOLUTIONS if folder is None else Path(folder)).glob("[0-9][0-9]_*.py"))
+
+
+def select(names=(), folder=None):
+    """The sources of the chapters asked for ("03", "3" or "03_convolution"), or of all. Raises ExerciseError."""
+    return [chapter_source(str(name).split("_")[0], folder) for name in names] or sources(folder)
+
+
+def read_chapter(path):
+    """Read a chapter's source; raises ChapterError where it breaks the format."""
+    import jupytext
+
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    cells = jupytext.reads(text, fmt="py:percent").cells
+    if not cells or cells[0].cell_type != "raw":
+        raise ChapterError(f"{path.name}: the first cell must be a raw cell (# %% [raw]) with the YAML header")
+    header = read_header(cells[0].source, path.name)
+    kept, points = [], {}
+    for cell in cells[1:]:
+        if "grading" in cell.metadata.get("tags", []):
+            continue
+        if cell.cell_type == "markdown":
+            points.update({number: len(stars) for number, stars in STARS.findall(cell.source)})
+            cell.metadata = {}
+        else:
+            cell.metadata = {"course": part(cell.source, path.name)}
+        kept.append(cell)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Chapter(path.stem[:2], path.stem, path, digest, header, kept, points)
+
+
+def read_header(text, name):
+    """The YAML header as a dict of exactly the fields of HEADER; raises ChapterError naming the field."""
+    import yaml
+
+    try:
+        header = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ChapterError(f"{name}: the header is not YAML: {error}") from None
+    if not isinstance(header, dict):
+        raise ChapterError(f"{name}: the header must be 'field: value' lines")
+    for field, kind in HEADER.items():
+        if field not in header:
+            raise ChapterError(f"{name}: the header has no field {field!r}")
+        if not isinstance(header[field], kind) or header[field] == "":
+            raise ChapterError(f"{name}: header field {field!r} must be a {kind.__name__}, not {header[field]!r}")
+    if unknown := header.keys() - HEADER.keys():
+        raise ChapterError(f"{name}: unknown header fields {sorted(unknown)}; known are {list(HEADER)}")
+    return header
+
+
+def part(source, name="a chapter"):
+    """The part that a code cell plays: {"role": ...}, where the role is
+
+    "answer" and "check" (with "exercise": its number), "proof", "claim", "record", "definition" (imports, functions,
+    classes and constants only) or "lesson".
+    """
+    if found := EXERCISE.match(source):
+        return {"role": "answer", "exercise": found[1]}
+    try:
+        body = ast.parse(source).body
+    except SyntaxError as error:
+        raise ChapterError(f"{name}: a cell is not Python: {error.msg}: {(error.text or '').strip()!r}") from None
+    calls = [_called(s.value) for s in body if isinstance(s, ast.Expr)]
+    if "check" in calls:
+        return {"role": "check", "exercise": ast.literal_eval(body[calls.index("check")].value.args[0])}
+    for verb, role in (("prove", "proof"), ("claim", "claim"), ("record", "record")):
+        if verb in calls:
+            return {"role": role}
+    return {"role": "definition" if all(map(_defines, body)) else "lesson"}
+
+
+def _called(node):
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+
+
+def _defines(statement):
+    """Whether a top-level statement only defines: it may run in a grader that skips the lesson."""
+    if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
+        return True
+    if isinstance(statement, ast.Expr):  # a docstring, or start(...) whose value is not kept
+        return isinstance(statement.value, ast.Constant) or _called(statement.value) == "start"
+    if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        names = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+        constant = all(name.isupper() for name in names)
+        return constant or _called(statement.value) == "start" or _is_literal(statement.value)
+    return False
+
+
+def _is_literal(node):
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def blank(source, start=None):
+    """An answer cell with its solution taken out.
+
+    start: the lines that a "debug it" exercise begins with; else the words that nbgrader puts there too.
+    Raises ChapterError where the markers do not match.
+    """
+    lines, inside, kept = source.splitlines(), False, []
+    for line in lines:
+        word = line.strip()
+        if word == BEGIN:
+            if inside:
+                raise ChapterError(f"two {BEGIN} without {END} between them in {lines[0]!r}")
+            inside = True
+            indent = line[: len(line) - len(line.lstrip())]
+            stub = ["# YOUR CODE HERE", "raise NotImplementedError()"] if start is None else start
+            kept += [indent + text if text else "" for text in stub]
+        elif word == END:
+            if not inside:
+                raise ChapterError(f"{END} without {BEGIN} in {lines[0]!r}")
+            inside = False
+        elif not inside:
+            kept.append(line)
+    if inside or kept == lines:
+        raise ChapterError(f"no {BEGIN} ... {END} in {lines[0]!r}")
+    return "\n".join(kept)
+
+
+def body_of(path, number, name):
+    """The body of the wrong answer `name` of exercise `number`, without its docstring, as unindented lines."""
+    import textwrap
+
+    from course.exercises import grading_cells
+
+    for _, text in grading_cells(path):
+        if f'exercise("{number}"' not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and node.name == name and len(node.body) > 1:
+                lines = text.splitlines()[node.body[0].end_lineno : node.end_lineno]
+                return textwrap.dedent("\n".join(lines)).strip("\n").splitlines()
+    raise ChapterError(f"{Path(path).name}: exercise {number} starts from {name!r}, which is no wrong answer of it")
+
+
+def numbered_equations(chapter):
+    """The equation numbers in the chapter's text, in order."""
+    return [tag for cell in chapter.cells if cell.cell_type == "markdown" for tag in TAG.findall(cell.source)]
+
+
+def promised(chapter, verb):
+    """The first arguments of all calls of `prove`, `claim` or `check` at the top level of cells, in order."""
+    tags = []
+    for cell in chapter.cells:
+        if cell.cell_type == "code" and cell.metadata["course"]["role"] != "answer":
+            for statement in ast.parse(cell.source).body:
+                if isinstance(statement, ast.Expr) and _called(statement.value) == verb:
+                    tags.append(ast.literal_eval(statement.value.args[0]))
+    return tags

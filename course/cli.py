@@ -1,0 +1,209 @@
+"""The command `course`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Deep Vision in Keras: open the lessons, grade your answers, build the notebooks.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+MARKS = {"passed": "[green]✓[/]", "open": "○", "missing": "[yellow]?[/]"}
+
+
+def console(stderr=False):
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def fail(message):
+    """End the command with a message on stderr and exit status 2."""
+    from rich.text import Text
+
+    console(stderr=True).print(Text(str(message)), style="red")
+    raise typer.Exit(2)
+
+
+def chosen(names):
+    """The sources of the chapters named on the command line; all without a name. `03`, `3`, or `"03 06"`."""
+    from course import chapters, exercises
+
+    try:
+        return chapters.select([part for name in names or () for part in name.split()])
+    except exercises.ExerciseError as error:
+        fail(error)
+
+
+@app.command()
+def lab(port: Annotated[int, typer.Option(help="The port to try first.")] = 8888):
+    """Open JupyterLab at the index of the lessons."""
+    from course import chapters
+
+    index = chapters.notebooks() / "index.ipynb"
+    if not index.exists():
+        fail(f"{index.name} is missing from {index.parent.name}/; run: course build")
+    arguments = ["jupyter-lab", f"--ServerApp.port={port}", f"--notebook-dir={index.parent.parent}"]
+    arguments += [f"--LabApp.default_url=/lab/tree/{index.parent.name}/{index.name}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--allow-root")
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        arguments.append("--no-browser")
+        console().print("There is no display here: open the address that JupyterLab prints below in a browser.")
+    from jupyterlab.labapp import main as jupyter_lab
+
+    sys.argv = arguments
+    jupyter_lab(arguments[1:])
+
+
+@app.command()
+def grade(
+    which: Annotated[str, typer.Argument(help="A chapter's number, or the path of a notebook.")],
+    json: Annotated[Path | None, typer.Option(help="Write the verdicts as JSON to this file.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML to this file.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Time limit of a cell.", min=1)] = None,
+):
+    """Grade the answers in a chapter's notebook. Exit status 0 only when all are right. The notebook is not touched."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from course import chapters, grading
+
+    path = Path(which) if which.endswith(".ipynb") else chapters.notebooks() / f"{chosen([which])[0].stem}.ipynb"
+    screen = console()
+    try:
+        with screen.status(f"Grading {path.name}: starting Python and loading Keras") as status:
+            verdicts = grading.grade(
+                path, seconds, lambda v: status.update(f"Grading {path.name}: exercise {v.exercise} {v.state}")
+            )
+        for target, write in ((json, grading.as_json), (junit, grading.as_junit)):
+            if target:
+                target.write_text(write(path, verdicts), encoding="utf-8")
+    except grading.GradingError as error:
+        fail(error)
+    except OSError as error:
+        fail(f"the results cannot be written to {error.filename}: {error.strerror}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("exercise", "", "points", "what went wrong"):
+        table.add_column(head, no_wrap=head != "what went wrong", justify="right" if head == "points" else "left")
+    for verdict in verdicts:
+        lines = verdict.message.splitlines()
+        said = [line.strip() for line in lines[1:]] or lines
+        said[0:1] = [said[0].removeprefix(f"exercise {verdict.exercise} ").lstrip("✗○ ")] if said else []
+        if verdict.note:
+            said.append(f"note: {verdict.note}")
+        shown = "" if verdict.state == "passed" else "\n".join(said)
+        if verdict.state == "passed" and verdict.note:
+            shown = f"note: {verdict.note}"
+        mark = MARKS.get(verdict.state, "[red]✗[/]")
+        table.add_row(verdict.exercise, f"{mark} {verdict.state}", f"{verdict.points}/{verdict.of}", Text(shown))
+    screen.print(table)
+    points, of = grading.score(verdicts)
+    right = sum(v.state == "passed" for v in verdicts)
+    screen.print(f"\n{right} of {len(verdicts)} exercises right, {points} of {of} points.")
+    raise typer.Exit(0 if right == len(verdicts) else 1)
+
+
+@app.command("build")
+def build_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
+    force: Annotated[bool, typer.Option(help="Execute again what is up to date, too.")] = False,
+):
+    """Make both notebooks of each chapter from its source, the index and the README's syllabus."""
+    from rich.progress import Progress
+
+    from course import build, chapters, exercises
+
+    try:
+        for source in chosen(names):
+            chapter = chapters.read_chapter(source)
+            if not force and not build.differences(chapter):
+                console().print(f"{chapter.stem}: up to date")
+                continue
+            with Progress(console=console(), transient=True) as bar:
+                task = bar.add_task(chapter.stem)
+                build.build(chapter, lambda done, of, task=task, bar=bar: bar.update(task, completed=done, total=of))
+            console().print(f"{chapter.stem}: built")
+        build.build_index([chapters.read_chapter(path) for path in chapters.sources()])
+    except (build.BuildError, chapters.ChapterError, exercises.ExerciseError) as error:
+        fail(error)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}; nothing was half written")
+
+
+@app.command()
+def data(
+    names: Annotated[list[str] | None, typer.Argument(help="mnist, cifar10; both without.")] = None,
+):
+    """Fetch the data ahead of time, with a progress bar, and verify it."""
+    from course import data as sets
+
+    failed = False
+    for name in names or sets.NAMES:
+        try:
+            path = sets.fetch(name)
+            console().print(f"{name}: {path} is complete")
+        except sets.DataError as error:
+            console(stderr=True).print(f"{name}: {error}", style="red", markup=False)
+            failed = True
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def measure(
+    names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
+    budget: Annotated[str, typer.Option(help="quick or full.")] = "quick",
+    seeds: Annotated[str, typer.Option(help="Seeds, as 0-4 or 0,1,2.")] = "0-4",
+):
+    """Run chapters once per seed and record their figures, times and memory in course/results/."""
+    from course import results, settings
+
+    if budget not in settings.BUDGETS:
+        fail(f"there is no budget {budget!r}; there are {' and '.join(settings.BUDGETS)}")
+    try:
+        first, _, last = seeds.partition("-")
+        wanted = range(int(first), int(last) + 1) if last else [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        fail(f"--seeds is {seeds!r}; write a range such as 0-4 or a list such as 0,1,2")
+    for source in chosen(names):
+        try:
+            path = results.measure(source, budget, wanted, say=console().print)
+        except results.MeasureError as error:
+            fail(error)
+        console().print(f"written: {path.parent.name}/{path.name}")
+
+
+@app.command()
+def doctor():
+    """Say what this machine has, and what to do about what is missing."""
+    from rich.text import Text
+
+    from course import doctor as checks
+
+    worst = 0
+    for finding in checks.examine():
+        mark, style = {"fine": ("✓", "green"), "note": ("·", ""), "missing": ("✗", "red")}[finding.level]
+        line = Text(f"{mark} {finding.what}", style=style)
+        console().print(line)
+        if finding.remedy:
+            console().print(Text(f"    {finding.remedy}"))
+        worst = max(worst, finding.level == "missing")
+    raise typer.Exit(worst)
+
+
+def main():
+    """Entry point: refuses a Python that the course was not made for, then runs the command."""
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        have = ".".join(map(str, sys.version_info[:2]))
+        sys.exit(f"The course needs Python 3.11, 3.12 or 3.13; this is {have}. Install one and run make again.")
+    for name in ("stdout", "stderr"):  # a terminal without UTF-8 shows ? for a tick, and does not stop
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()

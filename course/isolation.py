@@ -1,0 +1,59 @@
+"""Keeping one answer from touching the next, inside a kernel that grades.
+
+After the definitions have run, `snapshot` remembers their names and the settings that an answer may change by
+accident; before each answer and each check, `restore` puts them back. What an answer adds of its own stays. This is
+for accidents, not for attacks.
+"""
+
+import builtins
+import os
+import random
+import sys
+import warnings
+
+_kept = {}
+
+
+def snapshot(namespace):
+    """Remember the names in `namespace` (the kernel's) and the process-wide settings."""
+    import numpy as np
+
+    _kept["names"] = {name: value for name, value in namespace.items() if not name.startswith("_")}
+    _kept["builtins"] = dict(vars(builtins))
+    _kept["state"] = _state(np)
+
+
+def restore(namespace):
+    """Put back what `snapshot` remembered; a name that an answer shadowed means again what the lesson made it."""
+    import numpy as np
+
+    namespace.update(_kept["names"])
+    vars(builtins).update(_kept["builtins"])
+    state = _kept["state"]
+    os.chdir(state["folder"])
+    sys.path[:] = state["path"]
+    sys.setrecursionlimit(state["recursion"])
+    warnings.filters[:] = state["warnings"]
+    random.setstate(state["random"])
+    np.random.set_state(state["numpy random"])
+    np.seterr(**state["numpy errors"])
+    for variable in os.environ.keys() - state["environment"].keys():
+        del os.environ[variable]
+    os.environ.update(state["environment"])
+    if keras := sys.modules.get("keras"):
+        keras.config.set_floatx(state["floatx"] or "float32")
+
+
+def _state(np):
+    keras = sys.modules.get("keras")
+    return {
+        "folder": os.getcwd(),
+        "path": list(sys.path),
+        "recursion": sys.getrecursionlimit(),
+        "warnings": list(warnings.filters),
+        "random": random.getstate(),
+        "numpy random": np.random.get_state(),
+        "numpy errors": np.geterr(),
+        "environment": dict(os.environ),
+        "floatx": keras.config.floatx() if keras else None,
+    }

@@ -1,0 +1,360 @@
+"""The pytest plugin that makes `pytest --nbval-lax` right by itself for the course's notebooks.
+
+A learner's notebook is assembled with its reference before it is run (see `course.submission`), its items bear the
+exercises' names, and an answer that hangs, floods or ends its kernel costs that answer only. A solution notebook is
+run whole. Other notebooks are left to nbval.
+"""
+
+import re
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import Empty
+
+import nbval.plugin as nbval
+import pytest
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
+
+from course import build, exercises, submission
+
+CELL_SECONDS = 60  # for a graded cell, unless --nbval-cell-timeout says otherwise
+CELL_BYTES = 1_000_000  # of output of a graded cell
+NBVAL_SECONDS = 2000  # nbval's own default, which no learner wants to wait for
+SNAPSHOT = "import course.isolation as _i; _i.snapshot(get_ipython().user_ns); del _i"
+RESTORE = "import course.isolation as _i; _i.restore(get_ipython().user_ns); del _i"
+
+
+class KernelGone(RuntimeError):
+    """The kernel's process ended while a cell ran."""
+
+
+class Flood(RuntimeError):
+    """A cell printed more than it may."""
+
+
+@dataclass
+class Verdict:
+    """What grading says of one exercise.
+
+    state: "passed", "wrong", "crashed", "open", "missing", "timeout" or "error" (a fault of the grader, not of the
+    answer). message: the check's lines or what went wrong. hint, note: or "". points, of: as scored and at most.
+    """
+
+    exercise: str
+    state: str
+    message: str
+    hint: str
+    note: str
+    points: int
+    of: int
+    seconds: float
+
+    def as_dict(self):
+        return asdict(self)
+
+
+class WatchedKernel(RunningKernel):
+    """nbval's kernel, which also notices at once that the process has died, and stops a flood of output."""
+
+    def __init__(self, *args, limit=None, **kwargs):
+        self.limit, self.bytes, self.reply = limit, 0, {}
+        super().__init__(*args, **kwargs)
+
+    def await_reply(self, msg_id, timeout=None):
+        """Wait for the reply to a request; raises Empty after `timeout` seconds and KernelGone on a dead kernel."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                message = self.get_message("shell", timeout=0.5)
+            except Empty:
+                if not self.is_alive():
+                    raise KernelGone("the Python process ended: is there an exit() or quit() in the answer?") from None
+                if deadline is not None and time.monotonic() > deadline:
+                    raise
+                continue
+            if message["parent_header"].get("msg_id") == msg_id:
+                self.reply = message["content"]
+                return
+
+    def get_message(self, stream, timeout=None):
+        message = super().get_message(stream, timeout)
+        if stream == "iopub" and message["msg_type"] in ("stream", "display_data", "execute_result", "error"):
+            self.bytes += len(str(message["content"]))
+            if self.limit and self.bytes > self.limit:
+                raise Flood(f"it printed more than {self.limit // 1_000_000} MB: take out the print")
+        return message
+
+    def quietly(self, code):
+        """Run code that is not a cell's, and wait for it; raises RuntimeError where it fails."""
+        self.await_reply(self.kc.execute(code, silent=True, store_history=False), timeout=CELL_SECONDS)
+        if self.reply.get("status") != "ok":
+            raise RuntimeError(f"the grader's own code failed: {self.reply.get('ename')}: {self.reply.get('evalue')}")
+
+
+class CourseNotebook(nbval.IPyNbFile):
+    """A solution notebook: run whole, with items named after what their cells promise."""
+
+    limit = None
+
+    def setup(self):
+        self.setup_sanitize_files()
+        self.start_kernel()
+
+    def start_kernel(self):
+        """Start this environment's own Python as kernel, whatever kernels the notebook or the user names."""
+        option = self.config.option
+        self.kernel = WatchedKernel(
+            option.nbval_kernel_name or CURRENT_ENV_KERNEL_NAME,
+            cwd=str(self.path.parent),
+            startup_timeout=option.nbval_kernel_startup_timeout,
+            limit=self.limit,
+        )
+
+    def collect(self):
+        for item in super().collect():
+            yield self.item(item)
+
+    def item(self, item, kind=None):
+        """nbval's item under the name of its cell."""
+        return (kind or CourseCell).from_parent(
+            self, name=item_name(item.cell, item.cell_num), cell_num=item.cell_num, cell=item.cell, options=item.options
+        )
+
+
+class CourseCell(nbval.IPyNbCell):
+    """A cell of a solution notebook."""
+
+    def reportinfo(self):
+        return self.path, None, f"{self.path.name}: {self.name}"
+
+    def repr_failure(self, excinfo):
+        if excinfo.errisinstance(KernelGone):
+            return f"{self.name}: {excinfo.value}"
+        return super().repr_failure(excinfo)
+
+
+class GradedNotebook(CourseNotebook):
+    """A learner's notebook, assembled with its reference."""
+
+    limit = CELL_BYTES
+
+    def collect(self):
+        source = exercises.chapter_source(self.path.name[:2])
+        reference = source.with_suffix(".ipynb")
+        if not reference.exists():
+            raise self.CollectError(
+                f"the reference {reference.name} is not built: run `course build {source.name[:2]}`"
+            )
+        try:
+            cells = submission.read_cells(self.path)
+        except submission.BadNotebook as error:
+            raise self.CollectError(str(error)) from None
+        assembly = submission.assemble(build.load(reference), cells)
+        self.answers, self.crashes = assembly.answers, {}
+        self.definitions = [c.source for c in assembly.notebook.cells if submission.role(c) == "definition"]
+        read = nbval.nbformat.read
+        nbval.nbformat.read = lambda *_, **__: assembly.notebook  # nbval's collect reads the file itself
+        try:
+            for item in list(nbval.IPyNbFile.collect(self)):
+                yield self.item(item, GradedCell)
+        finally:
+            nbval.nbformat.read = read
+
+    def fresh_kernel(self):
+        """After an answer has spoilt the kernel: a new one, with the definitions run again."""
+        if self.kernel.is_alive():
+            self.kernel.stop()
+        self.start_kernel()
+        for source in self.definitions:
+            self.kernel.quietly(source)
+        self.kernel.quietly(SNAPSHOT)
+        self.timed_out = False
+
+
+class GradedCell(CourseCell):
+    """A cell of an assembled notebook: the definitions, an answer or a check."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.role = submission.role(self.cell)
+        self.exercise = self.cell.metadata["course"].get("exercise")
+        self.verdict = None
+        # What an answer says of itself must not steer nbval: no skipping, no excused exceptions.
+        if self.role == "answer":
+            self.options.clear()
+
+    def runtest(self):
+        notebook, began = self.parent, time.monotonic()
+        option = self.config.option
+        patience = option.nbval_cell_timeout
+        option.nbval_cell_timeout = CELL_SECONDS if patience == NBVAL_SECONDS else patience
+        try:
+            if self.role == "definition":
+                super().runtest()
+                notebook.kernel.quietly(SNAPSHOT)
+            elif self.role == "answer":
+                self.run_answer()
+            else:
+                self.run_check(began)
+        finally:
+            option.nbval_cell_timeout = patience
+
+    def run_answer(self):
+        notebook, answer = self.parent, self.parent.answers[self.exercise]
+        if answer.source is None:
+            self.fail(answer.note)
+        try:
+            self.run_cell()
+        except nbval.NbCellError as error:
+            notebook.crashes[self.exercise] = self.explain(error)
+            self.fail(notebook.crashes[self.exercise])
+
+    def run_check(self, began):
+        notebook, answer = self.parent, self.parent.answers[self.exercise]
+        crash = notebook.crashes.get(self.exercise, "")
+        state, message, hint = "passed", "", ""
+        if answer.source is None:
+            state, message = "missing", answer.note
+        else:
+            try:
+                self.run_cell()
+                message = self.cell.outputs[0].text.strip()
+                if crash:
+                    state, message = "crashed", f"the function is right, but its cell does not run to the end: {crash}"
+            except nbval.NbCellError as error:
+                state, message, hint = self.judge(error, crash)
+        of = self.cell.metadata["nbgrader"]["points"]
+        self.verdict = Verdict(
+            self.exercise,
+            state,
+            message,
+            hint,
+            answer.note if answer.source is not None else "",
+            of if state == "passed" else 0,
+            of,
+            round(time.monotonic() - began, 2),
+        )
+        if state != "passed":
+            self.fail(message + (f"\n  note: {self.verdict.note}" if self.verdict.note else ""))
+
+    def run_cell(self):
+        """nbval's test of this cell; whatever spoils the kernel becomes an NbCellError, and the kernel a fresh one."""
+        notebook = self.parent
+        if not notebook.kernel.is_alive():
+            notebook.fresh_kernel()
+        self.test_outputs = []
+        notebook.kernel.bytes = 0
+        notebook.kernel.quietly(RESTORE)
+        try:
+            super().runtest()
+            status = notebook.kernel.reply
+            # A bad magic, or a replaced showtraceback, fails without a word on iopub.
+            if status.get("status") != "ok" and not self.options["check_exception"]:
+                raise nbval.NbCellError(
+                    self.cell_num, f"{status.get('ename')}: {status.get('evalue')}", self.cell.source
+                )
+            if not notebook.kernel.is_alive():
+                raise KernelGone("the Python process ended: is there an exit() or quit() in the answer?")
+        except (KernelGone, Flood) as error:
+            notebook.fresh_kernel()
+            raise nbval.NbCellError(self.cell_num, str(error), self.cell.source) from None
+        except nbval.NbCellError as error:
+            if notebook.timed_out:
+                notebook.fresh_kernel()
+                seconds = self.config.option.nbval_cell_timeout
+                raise TimedOut(self.cell_num, f"it did not end within {seconds:g} seconds", self.cell.source) from error
+            raise
+        except RuntimeError as error:  # nbval found the kernel dead before the cell began
+            notebook.fresh_kernel()
+            raise nbval.NbCellError(self.cell_num, str(error), self.cell.source) from None
+
+    def judge(self, error, crash):
+        """(state, message, hint) of a check that did not pass."""
+        if isinstance(error, TimedOut):
+            return "timeout", f"exercise {self.exercise} {exercises.FAILED} {error}", "is there a loop without an end?"
+        shown = next((o for o in self.test_outputs if o.output_type == "error"), None)
+        if crash and (shown is None or shown.ename != "Unsolved"):
+            state = "timeout" if "did not end within" in crash else "crashed"
+            return state, f"exercise {self.exercise} {exercises.FAILED} its cell does not run: {crash}", ""
+        if shown is None:
+            return "wrong", f"exercise {self.exercise} {exercises.FAILED} {error}", ""
+        if shown.ename == "NameError":
+            return "missing", self.undefined(shown.evalue), ""
+        if shown.ename != "Unsolved":
+            return "error", f"the check itself failed: {shown.ename}: {shown.evalue}", ""
+        first, *rest = shown.evalue.splitlines() or [""]
+        if exercises.OPEN in first:
+            return "open", f"exercise {self.exercise} {exercises.OPEN} still open", ""
+        hint = next((line.strip()[6:] for line in rest if line.strip().startswith("hint: ")), "")
+        crashed = any(re.match(r" {4}line \d+ of ", line) for line in rest)
+        return "crashed" if crashed else "wrong", shown.evalue, hint
+
+    def undefined(self, said):
+        name = submission.defined_name(self.parent.answers[self.exercise].source or "")
+        return f"exercise {self.exercise} {exercises.FAILED} {said}: keep the name that the exercise gives it" + (
+            f" (the cell defines {name})" if name else ""
+        )
+
+    def explain(self, error):
+        """An answer cell's failure in one line, with the line of the cell where it happened."""
+        if isinstance(error, TimedOut):
+            return str(error)
+        shown = next((o for o in self.test_outputs if o.output_type == "error"), None)
+        if shown is None:
+            return str(error)
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(shown.traceback))
+        lines = re.findall(r"(?:Cell In\[[^\]]*\],? ?,? line (\d+))|(?:^-+> (\d+) )", plain, re.MULTILINE)
+        where = next((a or b for a, b in reversed(lines)), "")
+        said = shown.evalue.splitlines()[0] if shown.evalue else ""
+        said = re.sub(r" \(\S*?\.py, line (\d+)\)", "", said)
+        return f"{shown.ename}: {said}" + (f" (line {where} of the cell)" if where else "")
+
+    def fail(self, message):
+        raise NotPassed(self.cell_num, message, self.cell.source)
+
+    def repr_failure(self, excinfo):
+        if excinfo.errisinstance(NotPassed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+class NotPassed(nbval.NbCellError):
+    """An answer or a check that failed, with a message made for the learner."""
+
+
+class TimedOut(nbval.NbCellError):
+    """A cell that did not end in time."""
+
+
+def item_name(cell, number):
+    """What pytest calls a cell's item."""
+    course = cell.metadata.get("course", {})
+    kind = course.get("role", "cell")
+    if course.get("exercise"):
+        return f"exercise {course['exercise']} {kind}"
+    tags = re.findall(r"^(?:prove|claim)\(\s*\"([\d.]+)\"", cell.source, re.MULTILINE)
+    return " ".join([f"cell {number}", kind, *tags])
+
+
+def kind_of(path):
+    """CourseNotebook for a chapter's solution, GradedNotebook for a learner's copy of a chapter, None for others."""
+    path = Path(path)
+    if path.name == "index.ipynb":
+        return False
+    try:
+        source = exercises.chapter_source(re.match(r"(\d\d)_", path.name)[1])
+    except (TypeError, exercises.ExerciseError):
+        return None
+    return CourseNotebook if path.resolve() == source.with_suffix(".ipynb").resolve() else GradedNotebook
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    collected = yield
+    if file_path.suffix != ".ipynb" or not any(isinstance(c, nbval.IPyNbFile) for c in collected):
+        return collected
+    kind = kind_of(file_path)
+    if kind is None:
+        return collected
+    others = [c for c in collected if not isinstance(c, nbval.IPyNbFile)]
+    return others + ([kind.from_parent(parent, path=file_path)] if kind else [])

@@ -1,0 +1,201 @@
+"""Reading what a learner hands in, and putting its answers into the reference.
+
+Nothing that a learner hands in is run or compared as it stands: a saved notebook carries its own outputs, and would
+be compared with itself. `assemble` takes only the answer cells; everything else comes from the reference.
+"""
+
+import ast
+import copy
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from course.chapters import EXERCISE
+
+SIZE_LIMIT = 50 * 2**20  # bytes; a chapter with every figure in it is under 2 MB
+
+
+class BadNotebook(Exception):
+    """A file that cannot be graded; the message says what is wrong with it and what to do."""
+
+
+@dataclass
+class Answer:
+    """What was found for one exercise. source: its code, or None where there is none. note: what a person should
+    know about how it was found, or why it was not."""
+
+    source: str | None
+    note: str = ""
+
+
+@dataclass
+class Assembly:
+    """A notebook to run: one cell of definitions, then each exercise's answer and check. answers: by exercise."""
+
+    notebook: object
+    answers: dict = field(default_factory=dict)
+
+
+def read_cells(path):
+    """The cells of a learner's notebook as (kind, source, id), whatever editor saved it.
+
+    Read from the raw JSON, since a notebook library would rename duplicate ids and refuse what can still be read.
+    Raises BadNotebook.
+    """
+    path = Path(path)
+    name = path.name
+    again = "make a fresh copy with `git checkout`, or take one from .ipynb_checkpoints/, and put your answers in it"
+    try:
+        if path.stat().st_size > SIZE_LIMIT:
+            raise BadNotebook(f"{name} is larger than {SIZE_LIMIT // 2**20} MB: clear its outputs and save it again")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise BadNotebook(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise BadNotebook(f"{path} is a folder, not a notebook") from None
+    except OSError as error:
+        raise BadNotebook(f"{name} cannot be read: {error.strerror}") from None
+    if not data.strip(b"\0 \t\r\n"):
+        raise BadNotebook(f"{name} is empty: {again}")
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise BadNotebook(
+            f"{name} is not in UTF-8 (byte {error.start} is {data[error.start]:#04x}): save it from Jupyter, or with "
+            "your editor's encoding set to UTF-8"
+        ) from None
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        half = "it ends in the middle, as if it were half written" if error.pos >= len(text.rstrip()) - 1 else error.msg
+        raise BadNotebook(f"{name} is not a notebook: no JSON at line {error.lineno} ({half}): {again}") from None
+    except RecursionError:
+        raise BadNotebook(f"{name} is not a notebook: its JSON is nested too deeply") from None
+    if not isinstance(raw, dict):
+        raise BadNotebook(f"{name} is not a notebook: it holds a JSON {type(raw).__name__}, not an object")
+    cells = raw.get("cells")
+    if cells is None and isinstance(raw.get("worksheets"), list):  # nbformat 3
+        cells = [c for sheet in raw["worksheets"] if isinstance(sheet, dict) for c in sheet.get("cells") or []]
+    if not isinstance(cells, list):
+        raise BadNotebook(f"{name} is not a notebook: it has no list of cells: {again}")
+    return [_cell(cell) for cell in cells if isinstance(cell, dict)]
+
+
+def _cell(cell):
+    metadata = cell.get("metadata") if isinstance(cell.get("metadata"), dict) else {}
+    nbgrader = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
+    source = cell.get("source", cell.get("input", ""))
+    source = "".join(map(str, source)) if isinstance(source, list) else str(source)
+    # Colab and VS Code drop the cell's id or keep it in the metadata; nbgrader's own name of the cell survives both.
+    ids = {cell.get("id"), metadata.get("id"), nbgrader.get("grade_id")} - {None}
+    return str(cell.get("cell_type")), source, ids
+
+
+def find_answers(cells, wanted):
+    """The Answer to each exercise. cells: from `read_cells`. wanted: dict from exercise number to the reference's
+    answer cell, blanked (source and id), in order."""
+    code = [(i, source, ids) for i, (kind, source, ids) in enumerate(cells) if kind == "code"]
+    return {number: _find(number, blank, cells, code) for number, blank in wanted.items()}
+
+
+def _find(number, blank, cells, code):
+    def marked(source):
+        return any(found[1] == number for found in EXERCISE.finditer(source))
+
+    name = defined_name(blank.source)
+    found = [(i, source) for i, source, _ in code if marked(source)]
+    note = ""
+    if not found:
+        found = [(i, source) for i, source, ids in code if blank.id in ids and not EXERCISE.search(source)]
+        if not found:
+            found = [(i, source) for i, source, _ in code if name and defines(source, name)]
+        if found:
+            note = f"the line '# Exercise {number}' is missing; the cell was recognised all the same"
+    if not found:
+        if any(kind != "code" and marked(source) for kind, source, _ in cells):
+            return Answer(None, f"the cell of exercise {number} is not a code cell: select it and press Esc, then Y")
+        return Answer(
+            None,
+            f"there is no cell that begins with '# Exercise {number}': put that line first in the cell with your "
+            f"answer, or copy the cell from a fresh notebook",
+        )
+    written = [(i, source) for i, source in found if source.strip() != blank.source.strip()]
+    i, source = (written or found)[-1]
+    if len(found) > 1:
+        note = f"exercise {number} stands in {len(found)} cells; the last one with an answer was graded"
+    following = cells[i + 1] if i + 1 < len(cells) else ("", "", set())
+    if not compiles(source) and following[0] == "code" and compiles(source + "\n" + following[1]):
+        note = (
+            f"the cell of exercise {number} looks split in two: select both cells and merge them with Shift+M "
+            "(only the one with the exercise's line is graded)"
+        )
+    return Answer(source, note)
+
+
+def assemble(reference, submission):
+    """Put a learner's answers into the reference.
+
+    reference: the chapter's executed solution notebook. submission: cells from `read_cells`. Returns an Assembly whose
+    notebook holds only definitions, answers and checks: the lesson's training is not run.
+    """
+    from course.chapters import blank as blanked
+
+    wanted = {}
+    for cell in reference.cells:
+        if role(cell) == "answer":
+            wanted[cell.metadata.course.exercise] = empty = copy.copy(cell)
+            empty.source = blanked(cell.source)
+    answers = find_answers(submission, wanted)
+    notebook = copy.deepcopy(reference)
+    definitions = [cell for cell in notebook.cells if role(cell) == "definition"]
+    kept = []
+    if definitions:
+        first = definitions[0]
+        first.source = "\n\n".join(cell.source for cell in definitions)
+        first.outputs, first.execution_count = [], None
+        kept.append(first)
+    for cell in notebook.cells:
+        if role(cell) == "answer":
+            cell.source = answers[cell.metadata.course.exercise].source or ""
+            cell.outputs, cell.execution_count = [], None
+            kept.append(cell)
+        elif role(cell) == "check":
+            if cell.execution_count is None or not cell.outputs:
+                raise ValueError(f"the reference has no output for exercise {cell.metadata.course.exercise}; build it")
+            kept.append(cell)
+    notebook.cells = kept
+    return Assembly(notebook, answers)
+
+
+def role(cell):
+    """The part a cell of a derived notebook plays; see `course.chapters.part`."""
+    return cell.metadata.get("course", {}).get("role")
+
+
+def defined_name(source):
+    """The name of the function or class that an answer cell completes, or None."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return None
+    names = [node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    return names[0] if names else None
+
+
+def defines(source, name):
+    """Whether a cell defines `name` at its top level."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name for node in body)
+
+
+def compiles(source):
+    """Whether a cell is Python by its syntax."""
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
