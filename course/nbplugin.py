@@ -20,6 +20,7 @@ from course import build, exercises, submission
 CELL_SECONDS = 60  # for a graded cell, unless --nbval-cell-timeout says otherwise
 CELL_BYTES = 1_000_000  # of output of a graded cell
 NBVAL_SECONDS = 2000  # nbval's own default, which no learner wants to wait for
+PROCESS_ENDED = "the Python process ended: is there an exit() or quit() in the answer?"
 SNAPSHOT = "import course.isolation as _i; _i.snapshot(get_ipython().user_ns); del _i"
 RESTORE = "import course.isolation as _i; _i.restore(get_ipython().user_ns); del _i"
 
@@ -68,7 +69,7 @@ class WatchedKernel(RunningKernel):
                 message = self.get_message("shell", timeout=0.5)
             except Empty:
                 if not self.is_alive():
-                    raise KernelGone("the Python process ended: is there an exit() or quit() in the answer?") from None
+                    raise KernelGone(PROCESS_ENDED) from None
                 if deadline is not None and time.monotonic() > deadline:
                     raise
                 continue
@@ -240,24 +241,24 @@ class GradedCell(CourseCell):
     def run_cell(self):
         """nbval's test of this cell; whatever spoils the kernel becomes an NbCellError, and the kernel a fresh one."""
         notebook = self.parent
-        if not notebook.kernel.is_alive():
-            notebook.fresh_kernel()
         self.test_outputs = []
+        self.ready_kernel()
         notebook.kernel.bytes = 0
-        notebook.kernel.quietly(RESTORE)
         try:
-            super().runtest()
-            status = notebook.kernel.reply
+            try:
+                super().runtest()
+            finally:
+                # exit() lets the cell finish first, and ends the process a moment later.
+                reply = notebook.kernel.reply
+                leaving = any(payload.get("source") == "ask_exit" for payload in reply.get("payload") or ())
+                if not notebook.timed_out and (leaving or not notebook.kernel.is_alive()):
+                    raise KernelGone(PROCESS_ENDED)
             # A bad magic, or a replaced showtraceback, fails without a word on iopub.
-            if status.get("status") != "ok" and not self.options["check_exception"]:
-                raise nbval.NbCellError(
-                    self.cell_num, f"{status.get('ename')}: {status.get('evalue')}", self.cell.source
-                )
-            if not notebook.kernel.is_alive():
-                raise KernelGone("the Python process ended: is there an exit() or quit() in the answer?")
+            if reply.get("status") != "ok" and not self.options["check_exception"]:
+                raise nbval.NbCellError(self.cell_num, f"{reply.get('ename')}: {reply.get('evalue')}", self.cell.source)
         except (KernelGone, Flood) as error:
             notebook.fresh_kernel()
-            raise nbval.NbCellError(self.cell_num, str(error), self.cell.source) from None
+            raise Ended(self.cell_num, str(error), self.cell.source) from None
         except nbval.NbCellError as error:
             if notebook.timed_out:
                 notebook.fresh_kernel()
@@ -266,12 +267,24 @@ class GradedCell(CourseCell):
             raise
         except RuntimeError as error:  # nbval found the kernel dead before the cell began
             notebook.fresh_kernel()
-            raise nbval.NbCellError(self.cell_num, str(error), self.cell.source) from None
+            raise Ended(self.cell_num, str(error), self.cell.source) from None
+
+    def ready_kernel(self):
+        """Have the kernel as the lesson's definitions left it, a fresh one where an earlier answer has ended it."""
+        notebook = self.parent
+        try:
+            notebook.kernel.quietly(RESTORE)
+        except (RuntimeError, AttributeError, Empty):  # dead, stopped by nbval, or deaf
+            notebook.fresh_kernel()
+            if self.role == "check" and self.exercise not in notebook.crashes:
+                notebook.kernel.quietly(notebook.answers[self.exercise].source)
 
     def judge(self, error, crash):
         """(state, message, hint) of a check that did not pass."""
         if isinstance(error, TimedOut):
             return "timeout", f"exercise {self.exercise} {exercises.FAILED} {error}", "is there a loop without an end?"
+        if isinstance(error, Ended):
+            return "crashed", f"exercise {self.exercise} {exercises.FAILED} {error}", ""
         shown = next((o for o in self.test_outputs if o.output_type == "error"), None)
         if crash and (shown is None or shown.ename != "Unsolved"):
             state = "timeout" if "did not end within" in crash else "crashed"
@@ -297,7 +310,7 @@ class GradedCell(CourseCell):
 
     def explain(self, error):
         """An answer cell's failure in one line, with the line of the cell where it happened."""
-        if isinstance(error, TimedOut):
+        if isinstance(error, (TimedOut, Ended)):
             return str(error)
         shown = next((o for o in self.test_outputs if o.output_type == "error"), None)
         if shown is None:
@@ -320,6 +333,10 @@ class GradedCell(CourseCell):
 
 class NotPassed(nbval.NbCellError):
     """An answer or a check that failed, with a message made for the learner."""
+
+
+class Ended(nbval.NbCellError):
+    """A cell that ended its kernel's process, or flooded it."""
 
 
 class TimedOut(nbval.NbCellError):

@@ -1,0 +1,57 @@
+# Two commands do all the set-up: `make lab` and `make test`. `make help` lists the rest.
+
+# The first Python that the course runs on; PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+CHAPTERS ?=
+CHAPTER ?= $(CHAPTERS)
+NOTEBOOKS = $(if $(CHAPTERS),$(foreach c,$(CHAPTERS),$(wildcard solutions/$(c)_*.ipynb)),$(wildcard solutions/[0-9]*.ipynb))
+
+.PHONY: help lab test grade build measure benchmark lint requirements clean
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+	@echo "  CHAPTERS=\"03 06\" limits test and build to those chapters; CHAPTER=03 names the one to grade."
+
+$(READY): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11, 3.12 or 3.13, and there is none here \
+	($$(python3 --version 2>&1)). Install one from python.org or your package manager, then run make again."; exit 1; }
+	@echo "Setting up .venv with $(PYTHON); this fetches some 700 MB once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "python -m venv failed; on Debian and Ubuntu: \
+	sudo apt install python3-venv"; rm -rf .venv; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+lab: $(READY)  ## open the lessons in JupyterLab
+	@$(BIN)/course lab
+
+grade: $(READY)  ## grade your answers: make grade CHAPTER=03
+	@test -n "$(CHAPTER)" || { echo "Which chapter? For example: make grade CHAPTER=03"; exit 2; }
+	@$(BIN)/course grade $(CHAPTER)
+
+test: $(READY) lint  ## run every test, on the quick budget
+	COURSE_BUDGET=quick $(BIN)/python -m pytest -q --nbval-lax --chapters "$(CHAPTERS)" tests $(NOTEBOOKS)
+
+lint: $(READY)
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check .
+
+build: $(READY)  ## derive the notebooks from the chapters' sources
+	@$(BIN)/course build $(CHAPTERS)
+
+measure: $(READY)  ## record the figures of the quick budget, seeds 0 to 4
+	@$(BIN)/course measure $(CHAPTERS)
+
+benchmark: $(READY)  ## measure grading and the chapters on this machine
+	@$(BIN)/python benchmarks/speed.py $(CHAPTERS)
+
+requirements:  ## pin the newest versions that pyproject.toml allows (needs uv)
+	uv pip compile -q --universal --upgrade --python-version 3.11 --extra dev --no-annotate \
+		--custom-compile-command "make requirements" pyproject.toml -o requirements.txt
+
+clean:  ## remove .venv; your notebooks stay
+	rm -rf .venv
