@@ -169,14 +169,25 @@ def load(path):
     return nbformat.read(path, as_version=4)
 
 
-def save(notebook, path):
-    """Write a notebook by rename; raises BuildError where it is too heavy for the web."""
+def load_text(text):
     import nbformat
 
-    text = nbformat.writes(notebook)
+    return nbformat.reads(text, as_version=4)
+
+
+def as_text(notebook):
+    """A notebook as it is written to a file."""
+    import nbformat
+
+    return nbformat.writes(notebook) + "\n"
+
+
+def save(notebook, path):
+    """Write a notebook by rename; raises BuildError where it is too heavy for the web."""
+    text = as_text(notebook)
     if len(text.encode()) > SIZE_LIMIT:
         raise BuildError(f"{path.name} would have {len(text.encode()) / 2**20:.1f} MB; the limit is 1.5: fewer figures")
-    write(path, text + "\n")
+    write(path, text)
 
 
 def write(path, text):

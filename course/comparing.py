@@ -49,8 +49,9 @@ def describe(value):
     return _repr.repr(value)
 
 
-def describe_call(function, case):
-    """`output_size(n=7, k=3, stride=2)`: a call in words, arguments named by the signature where it has names."""
+def describe_call(function, case, name=None):
+    """`output_size(n=7, k=3, stride=2)`: a call in words, arguments named by the function's signature where it has
+    names. name: the function's, where it is to be shown under another."""
     import inspect
 
     try:
@@ -64,7 +65,7 @@ def describe_call(function, case):
         value = plain(argument)
         text = f"array of shape {value.shape}" if isinstance(value, np.ndarray) and value.size > 16 else describe(value)
         parts.append(f"{names[i]}={text}" if i < len(names) else text)
-    return f"{getattr(function, '__name__', 'f')}({', '.join(parts)})"
+    return f"{name or getattr(function, '__name__', 'f')}({', '.join(parts)})"
 
 
 def compare(got, expected, rtol=1e-5, atol=1e-6):

@@ -70,7 +70,7 @@ def device():
     """Keras, its backend, and the processor that it will compute on."""
     code = (
         "import keras; from course import settings, results; b = keras.backend.backend(); "
-        "print('found', keras.__version__, b, results._device(b), sep='|')"
+        "print('found', keras.__version__, b, results.device_name(b), sep='|')"
     )
     # In a process of its own: a broken TensorFlow may end the process it is imported in.
     run = subprocess.run(

@@ -36,7 +36,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course.comparing import compare, describe_call, plain
+from course.comparing import compare, describe, describe_call, plain
 
 # Where the chapters' sources are; an author of other chapters, or a test, may point elsewhere.
 SOLUTIONS = Path(os.environ.get("COURSE_SOLUTIONS") or Path(__file__).resolve().parent.parent / "solutions")
@@ -64,22 +64,45 @@ class Unsolved(Exception):
         return str(self).splitlines()
 
 
+@dataclass(frozen=True)
+class Raised:
+    """An exception, as far as it is judged and shown. names: its class and the classes above it; message: its first
+    line; where: the lines of the answer's own code that it passed through."""
+
+    names: tuple
+    message: str = ""
+    where: tuple = ()
+
+    @classmethod
+    def of(cls, error):
+        names = tuple(kind.__name__ for kind in type(error).__mro__ if issubclass(kind, BaseException))
+        name = getattr(error, "name", None)
+        text = str(name if isinstance(error, NameError) and name else error).strip()
+        return cls(names, (text.splitlines() or [""])[0][:200], tuple(_where(error)))
+
+    def __str__(self):
+        said = f"name {self.message!r} is not defined" if self.names[0] == "NameError" else self.message
+        return f"{self.names[0]}{': ' + said if said else ''}"
+
+
 @dataclass
 class Outcome:
     """What one call gave: a value (tensors as arrays), or the exception it raised."""
 
     value: object = None
-    error: BaseException | None = None
+    raised: Raised | None = None
 
     def differs(self, expected, rtol, atol):
         """None where this outcome is as expected, else a phrase that says how it is not."""
-        if expected.error is not None:
-            if isinstance(self.error, type(expected.error)):
+        if expected.raised:
+            name = expected.raised.names[0]
+            if self.raised and name in self.raised.names:
                 return None
-            wanted = f"it must raise {type(expected.error).__name__}"
-            return f"raised {_headline(self.error)}; {wanted}" if self.error else f"gave {_short(self.value)}; {wanted}"
-        if self.error is not None:
-            return f"raised {_headline(self.error)}"
+            return (
+                f"raised {self.raised}" if self.raised else f"gave {describe(self.value)}"
+            ) + f"; it must raise {name}"
+        if self.raised:
+            return f"raised {self.raised}"
         problem = compare(self.value, expected.value, rtol, atol)
         return f"gave {problem}" if problem else None
 
@@ -145,18 +168,32 @@ class Exercise:
         """The Outcome of one answer on one case. The answer gets copies of the arrays, so a case cannot be changed."""
         case = tuple(_fresh(argument) for argument in case)
         try:
-            return Outcome(value=plain(self.use(answer, *case) if self.use else answer(*case)))
+            return Outcome(plain(self.use(answer, *case) if self.use else answer(*case)))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: an answer that calls exit() has failed, not finished
-            return Outcome(error=error)
+            return Outcome(raised=Raised.of(error))
+
+    def run_all(self, answer, cases):
+        """The Outcomes on all cases, or on the first only where the exercise is still open; and what was printed."""
+        printed, outcomes = _Bounded(PRINTED_LIMIT), []
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            for case in cases:
+                outcomes.append(self.run(answer, case))
+                if is_open(outcomes):
+                    break
+        return outcomes, printed.text
 
     def expected(self, case):
         """The Outcome that an answer must have on this case."""
         try:
-            return Outcome(value=plain(self.judge(*(_fresh(argument) for argument in case))))
+            return Outcome(plain(self.judge(*(_fresh(argument) for argument in case))))
         except Exception as error:
-            return Outcome(error=error)
+            return Outcome(raised=Raised.of(error))
+
+    def differences(self, outcomes, expected):
+        """For each case None, or how its outcome differs from the expected one."""
+        return [got.differs(want, self.rtol, self.atol) for got, want in zip(outcomes, expected)]
 
 
 _loading = []
@@ -226,40 +263,43 @@ def check(number, answer):
     spec = specification(number)
     if not callable(answer):
         raise Unsolved(
-            f"exercise {number} {FAILED} check needs the function itself, and got {_short(answer)}\n"
+            f"exercise {number} {FAILED} check needs the function itself, and got {describe(answer)}\n"
             f"  hint: write check({number!r}, name), without calling it",
             "wrong",
         )
     cases = spec.draw_cases()
-    printed = _Bounded(PRINTED_LIMIT)
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        outcomes = []
-        for case in cases:
-            outcomes.append(spec.run(answer, case))
-            if _is_open(outcomes[-1]):
-                break
-    if _is_open(outcomes[-1]):
+    outcomes, printed = spec.run_all(answer, cases)
+    if is_open(outcomes):
         raise Unsolved(f"exercise {number} {OPEN} still open: write your answer in the cell above and run it", "open")
     expected = [spec.expected(case) for case in cases]
-    problems = [got.differs(want, spec.rtol, spec.atol) for got, want in zip(outcomes, expected)]
-    if not any(problems):
+    if not any(spec.differences(outcomes, expected)):
         print(f"exercise {number} {PASSED} {len(cases)} cases")
         return
-    raise _verdict(spec, answer, cases, outcomes, expected, problems, printed.getvalue())
+    name = getattr(answer, "__name__", "answer")
+    raise explain(spec, name, cases, outcomes, expected, spec.run, printed)
 
 
-def _verdict(spec, answer, cases, outcomes, expected, problems, printed):
-    """The Unsolved exception for an answer with problems: the first one in words, and a hint."""
+def is_open(outcomes):
+    """Whether an answer is still the stub that the learner was given."""
+    last = outcomes[-1].raised
+    return bool(last) and last.names[0] == "NotImplementedError" and not last.message
+
+
+def explain(spec, name, cases, outcomes, expected, run, printed=""):
+    """The Unsolved exception for an answer with differences: the first one in words, and a hint.
+
+    name: of the answer. run: run(wrong_answer, case) gives a known wrong answer's Outcome.
+    """
+    problems = spec.differences(outcomes, expected)
     first = next(i for i, problem in enumerate(problems) if problem)
-    crashed = outcomes[first].error is not None and expected[first].error is None
-    right = problems.count(None)
-    lines = [f"exercise {spec.number} {FAILED} {right} of {len(cases)} cases right; the first that is not:"]
-    shown = spec.judge if not spec.use else spec.use
-    call = describe_call(answer if not spec.use else shown, cases[first] if not spec.use else (answer, *cases[first]))
-    lines.append(f"  {call} {problems[first]}")
+    crashed = outcomes[first].raised and not expected[first].raised
+    lines = [
+        f"exercise {spec.number} {FAILED} {problems.count(None)} of {len(cases)} cases right; the first that is not:",
+        f"  {describe_call(spec.judge, cases[first], name)} {problems[first]}",
+    ]
     if crashed:
-        lines += [f"    {line}" for line in _where(outcomes[first].error)]
-    hint = diagnose(spec, cases, outcomes, expected)
+        lines += [f"    {line}" for line in outcomes[first].raised.where]
+    hint = diagnose(spec, cases, outcomes, expected, run)
     if hint:
         lines.append(f"  hint: {hint}")
     if printed:
@@ -267,16 +307,14 @@ def _verdict(spec, answer, cases, outcomes, expected, problems, printed):
     return Unsolved("\n".join(lines), "crashed" if crashed else "wrong", hint)
 
 
-def diagnose(spec, cases, outcomes, expected):
-    """The hint for a failed answer, or "": of the known wrong answer that behaves the same, else one drawn from the
-    shape of the difference."""
+def diagnose(spec, cases, outcomes, expected, run):
+    """The hint for a failed answer, or "": that of the known wrong answer that behaves the same, else one drawn from
+    the shape of the difference."""
     best, most = "", 0
-    failing = [i for i, got in enumerate(outcomes) if got.differs(expected[i], spec.rtol, spec.atol)]
+    failing = [i for i, problem in enumerate(spec.differences(outcomes, expected)) if problem]
     for wrong in spec.wrong_answers:
-        agree = 0
         with contextlib.redirect_stdout(io.StringIO()):
-            for i in failing:
-                agree += _same(spec.run(wrong, cases[i]), outcomes[i], spec)
+            agree = sum(_same(run(wrong, cases[i]), outcomes[i], spec) for i in failing)
         # A mistake made twice over agrees on some cases only; half of the failing ones is more than chance.
         if agree > most and 2 * agree >= len(failing):
             best, most = " ".join(wrong.__doc__.split()), agree
@@ -284,8 +322,8 @@ def diagnose(spec, cases, outcomes, expected):
 
 
 def _same(one, other, spec):
-    if one.error or other.error:
-        return type(one.error) is type(other.error) and not isinstance(one.error, NameError)
+    if one.raised or other.raised:
+        return bool(one.raised and other.raised) and one.raised.names == other.raised.names
     return compare(one.value, other.value, spec.rtol, spec.atol) is None
 
 
@@ -293,14 +331,13 @@ def _general_hint(got, expected, spec):
     """A hint that knows nothing of the exercise, only the two values."""
     import numpy as np
 
-    if got.error is not None:
-        if isinstance(got.error, NameError):
-            name = getattr(got.error, "name", None) or "a name"
-            return f"{name} is not defined in the answer's own cell or in the lesson; define it inside the cell"
-        if isinstance(got.error, SystemExit):
+    if got.raised:
+        if "NameError" in got.raised.names:
+            return f"{got.raised.message} is defined neither in the answer's own cell nor in the lesson"
+        if "SystemExit" in got.raised.names:
             return "exit() and quit() end the whole program; use return"
         return ""
-    if expected.error is not None:
+    if expected.raised:
         return "look at the Raises line of the docstring: some inputs must be refused"
     if got.value is None:
         return "a function without a return statement gives None"
@@ -335,10 +372,6 @@ def _general_hint(got, expected, spec):
     return ""
 
 
-def _is_open(outcome):
-    return isinstance(outcome.error, NotImplementedError) and not str(outcome.error)
-
-
 def _where(error):
     """The lines of the learner's own code that an exception passed through, innermost last, at most three."""
     here = str(Path(__file__).resolve().parent)
@@ -351,17 +384,6 @@ def _where(error):
         code = frame.line or linecache.getline(frame.filename, frame.lineno).strip()
         lines.append(f"line {frame.lineno} of {frame.name}: {code}")
     return lines
-
-
-def _headline(error):
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}{': ' + text[0][:200] if text else ''}"
-
-
-def _short(value):
-    from course.comparing import describe
-
-    return describe(value)
 
 
 def _fresh(argument):
@@ -391,6 +413,3 @@ class _Bounded(io.TextIOBase):
     def write(self, text):
         self.text += text[: self.limit - len(self.text)]
         return len(text)
-
-    def getvalue(self):
-        return self.text

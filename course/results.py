@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -69,12 +70,11 @@ def measure(source, budget, seeds, say=print):
     """
     chapter, runs = source.name[:2], []
     for seed in seeds:
-        runs.append(_run(source, budget, seed))
+        runs.append(run_once(source, budget, seed))
         say(f"{chapter} {budget}, seed {seed}: {runs[-1]['wall_seconds']:.1f} s, {runs[-1]['figures']}")
-    device = runs[0]["machine"]
     everything = load(chapter)
     everything[budget] = {
-        **device,
+        **runs[0]["machine"],
         "seeds": list(seeds),
         "figures": {name: [run["figures"][name] for run in runs] for name in runs[0]["figures"]},
         **{key: [run[key] for run in runs] for key in ("wall_seconds", "cpu_seconds", "peak_memory_mb")},
@@ -91,38 +91,53 @@ class MeasureError(Exception):
     """A run that failed while it was measured; the message holds the end of what it printed."""
 
 
-def _run(source, budget, seed):
-    """One run in a process of its own: its figures, times, memory, and the machine it ran on."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "run.json"
-        environment = os.environ | {
-            "COURSE_BUDGET": budget,
-            "COURSE_SEED": str(seed),
-            "COURSE_RECORD": str(target),
-            "MPLBACKEND": "Agg",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        }
-        output = Path(folder) / "output.txt"
+@dataclass
+class Process:
+    """A finished process: its exit code, what it printed, and what it took. peak_memory_mb: resident, in MiB."""
+
+    code: int
+    output: str
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_mb: int
+
+
+def timed(command, folder, **environment):
+    """Run a command to its end and take its time and memory, children that it waited for included."""
+    with tempfile.TemporaryFile() as stream:
         began = time.perf_counter()
-        with output.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, source.name], cwd=source.parent, env=environment, stdout=stream, stderr=stream
-            )
-            _, status, usage = os.wait4(process.pid, 0)
+        process = subprocess.Popen(
+            command, cwd=folder, env=os.environ | environment, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0 or not target.exists():
-            end = output.read_text(encoding="utf-8", errors="replace")[-2000:]
-            why = "failed" if process.returncode else "recorded nothing (it never calls record)"
-            raise MeasureError(f"{source.name}, budget {budget}, seed {seed} {why}:\n{end}")
-        recorded = json.loads(target.read_text(encoding="utf-8"))
-        return {
-            "figures": recorded["figures"],
-            "machine": recorded["machine"],
-            "wall_seconds": round(wall, 2),
-            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-            "peak_memory_mb": round(usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)),
-        }
+        stream.seek(0)
+        output = stream.read().decode("utf-8", "replace")
+    peak = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Process(process.returncode, output, round(wall, 2), round(cpu, 2), round(peak))
+
+
+def run_once(source, budget, seed):
+    """One run of a chapter as a plain script: its figures, the machine it ran on, time and memory; raises
+    MeasureError where it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "run.json"
+        process = timed(
+            [sys.executable, source.name],
+            source.parent,
+            COURSE_BUDGET=budget,
+            COURSE_SEED=str(seed),
+            COURSE_RECORD=str(target),
+            MPLBACKEND="Agg",
+            TF_CPP_MIN_LOG_LEVEL="3",
+        )
+        if process.code != 0 or not target.exists():
+            why = "failed" if process.code else "recorded nothing (it never calls record)"
+            raise MeasureError(f"{source.name}, budget {budget}, seed {seed} {why}:\n{process.output[-2000:]}")
+        taken = {key: getattr(process, key) for key in ("wall_seconds", "cpu_seconds", "peak_memory_mb")}
+        return json.loads(target.read_text(encoding="utf-8")) | taken
 
 
 def machine():
@@ -137,14 +152,14 @@ def machine():
     backend = keras.backend.backend()
     return {
         "backend": backend,
-        "device": _device(backend),
+        "device": device_name(backend),
         "data": ", ".join(data.loaded()) or "none",
         "versions": {name: version(name) for name in ("keras", backend, "numpy")}
         | {"python": platform.python_version()},
     }
 
 
-def _device(backend):
+def device_name(backend):
     """The GPU's name, or how many CPU cores this process may use."""
     if backend == "tensorflow":
         import tensorflow as tf

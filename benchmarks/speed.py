@@ -1,0 +1,93 @@
+"""Measure on this machine: `import course`, grading a chapter, the quick run of each chapter. Prints tables.
+
+    .venv/bin/python benchmarks/speed.py [03 06 ...] [--runs 5]
+
+Grading is set against executing the same cells with nbclient, as whole processes in turn (A B A B ...), and the ratio
+is taken pair by pair, so that a machine whose speed drifts does not matter.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+from course import build, chapters, results, submission
+
+NBCLIENT = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, kernel_name="python3", timeout=None).execute()
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("chapters", nargs="*")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--skip-chapters", action="store_true", help="measure import and grading only")
+    options = parser.parse_args()
+    sources = chapters.select(options.chapters)
+    machine = results.machine()
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    print(f"{machine['device']}; {versions}\n")
+    import_time(options.runs)
+    grading(sources, options.runs)
+    if not options.skip_chapters:
+        quick_runs(sources)
+
+
+def import_time(runs):
+    """`import course` against a bare interpreter."""
+    pairs = [
+        [results.timed([sys.executable, "-c", code], ".").wall_seconds for code in ("import course", "pass")]
+        for _ in range(runs)
+    ]
+    extra = statistics.median(a - b for a, b in pairs)
+    print(f"`import course` adds {extra:.2f} s to a bare interpreter (median of {runs}; at most 0.1)\n")
+
+
+def grading(sources, runs):
+    """Grading the solved chapter by `course grade` and by plain pytest, against nbclient on the same cells."""
+    print("| grading, s (median of %d) | nbclient | course grade | ratio | pytest --nbval-lax | ratio |" % runs)
+    print("|---|---|---|---|---|---|")
+    for source in sources:
+        reference = build.load(source.with_suffix(".ipynb"))
+        with tempfile.TemporaryDirectory() as folder:
+            solved, same = Path(folder) / source.with_suffix(".ipynb").name, Path(folder) / "cells.ipynb"
+            nbformat.write(reference, solved)
+            nbformat.write(submission.assemble(reference, submission.read_cells(solved)).notebook, same)
+            commands = (
+                [sys.executable, "-c", NBCLIENT, str(same)],
+                [sys.executable, "-m", "course", "grade", str(solved)],
+                [sys.executable, "-m", "pytest", "-q", "-p", "course.nbplugin", "--nbval-lax", str(solved)],
+            )
+            seconds = []
+            for _ in range(runs):
+                seconds.append([])
+                for command in commands:
+                    process = results.timed(command, folder)
+                    if process.code:
+                        sys.exit(f"{' '.join(command[:5])} failed on {source.stem}:\n{process.output[-2000:]}")
+                    seconds[-1].append(process.wall_seconds)
+        client, grade, plain = (statistics.median(column) for column in zip(*seconds))
+        ratios = [statistics.median(row[i] / row[0] for row in seconds) for i in (1, 2)]
+        print(f"| {source.stem} | {client:.1f} | {grade:.1f} | {ratios[0]:.2f} | {plain:.1f} | {ratios[1]:.2f} |")
+    print()
+
+
+def quick_runs(sources):
+    """Each chapter's source as a plain script on the quick budget, seed 0."""
+    print("| quick run | wall, s | CPU, s | peak memory, MB | data |")
+    print("|---|---|---|---|---|")
+    for source in sources:
+        run = results.run_once(source, "quick", 0)
+        wall, cpu, memory = run["wall_seconds"], run["cpu_seconds"], run["peak_memory_mb"]
+        print(f"| {source.stem} | {wall:.0f} | {cpu:.0f} | {memory} | {run['machine']['data']} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""prove, claim, check's comparison, budget, seed, gradient and record."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import course
+from course import results, settings
+from course.comparing import compare, describe, describe_call
+from course.proofs import Broken, claim, prove
+
+
+def test_a_proof_prints_one_line_and_counts(capsys):
+    prove("3.4", np.add, lambda a, b: a + b, [(1, 2), (np.ones(3), 2.0)], name="sum")
+    assert capsys.readouterr().out == "(3.4) ✓ sum: 2 cases\n"
+
+
+def test_a_proof_names_the_case_that_disagrees():
+    def half(x):
+        return x // 2
+
+    with pytest.raises(Broken, match=r"\(3\.4\) ✗ half, case 2: half\(x=3\) gave 1, expected 1.5"):
+        prove("3.4", half, lambda x: x / 2, [2, 3])
+    with pytest.raises(Broken, match="no case"):
+        prove("3.4", half, half, [])
+
+
+def test_a_claim_holds_or_breaks(capsys):
+    claim("6.1", "it is so", np.bool_(True))
+    assert capsys.readouterr().out == "claim 6.1 ✓ it is so\n"
+    with pytest.raises(Broken, match="claim 6.1 ✗ not true in this run"):
+        claim("6.1", "it is so", False)
+
+
+@pytest.mark.parametrize(
+    "got, expected, words",
+    [
+        (3, 3, None),
+        (np.int64(3), 3, None),
+        (3.0, 3, "a float; expected the whole number 3"),
+        (True, 3, "True, expected 3"),
+        (True, True, None),
+        (np.bool_(True), True, None),
+        (1, True, "1, expected True"),
+        (1.0 + 1e-9, 1.0, None),
+        (float("nan"), 1.0, "nan, expected 1"),
+        (float("nan"), float("nan"), None),
+        ("a", "a", None),
+        ("a", "b", "'a', expected 'b'"),
+        (None, 1.0, "None, expected 1"),
+        ([1, 2], [1, 2, 3], "2 values, expected 3"),
+        ([1, 2], [1, 3], "at position 1: 2, expected 3"),
+        ({"a": 1}, {"a": 2}, "at key 'a': 1, expected 2"),
+        ({"b": 1}, {"a": 1}, "a dict with keys ['b'], expected ['a']"),
+        (np.zeros((2, 3)), np.zeros((3, 2)), "shape (2, 3), expected (3, 2)"),
+        (np.zeros(2), 1.0, "expected the single number 1"),
+        (np.array([1.0, 2.0]), np.array([1.0, 3.0]), "2 at [1], expected 3 (1 of 2 values differ)"),
+        ("text", 3.0, "'text', expected 3"),
+        ([[1, 2], [3]], np.zeros((2, 2)), "expected"),
+    ],
+)
+def test_comparison(got, expected, words):
+    problem = compare(got, expected)
+    assert (problem is None) if words is None else words in problem
+
+
+def test_calls_are_described_by_their_arguments():
+    def f(x, kernel, stride=1):
+        pass
+
+    assert describe_call(f, (np.zeros((9, 9)), 3, 2)) == "f(x=array of shape (9, 9), kernel=3, stride=2)"
+    assert describe(np.float32(0.5)) == "0.5"
+    assert len(describe("x" * 10_000)) < 200
+
+
+def test_importing_the_course_does_not_import_keras():
+    code = "import sys, course; assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(AttributeError, match="it offers .*prove"):
+        course.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("text", ["-1", "x", "1.5", "²", str(2**32)])
+def test_a_bad_seed_is_named(monkeypatch, text):
+    monkeypatch.setenv("COURSE_SEED", text)
+    with pytest.raises(settings.SettingError, match="COURSE_SEED"):
+        settings.seed()
+
+
+def test_budget(monkeypatch):
+    monkeypatch.setenv("COURSE_BUDGET", "full")
+    assert course.budget(quick=1, full=2) == 2
+    monkeypatch.setenv("COURSE_BUDGET", "huge")
+    with pytest.raises(settings.SettingError, match="'huge'; it must be one of quick, full"):
+        course.budget(quick=1, full=2)
+
+
+GRADIENT = """
+import numpy as np
+from keras import ops
+from course import gradient
+x = np.linspace(-1, 2, 7).astype("float32")
+g = ops.convert_to_numpy(gradient(lambda x: ops.sum(x**3), x))
+assert np.allclose(g, 3 * x**2, atol=1e-5), g
+penalty = lambda x: ops.sum(gradient(lambda y: ops.sum(y**3), x) ** 2)
+h = ops.convert_to_numpy(gradient(penalty, x))
+assert np.allclose(h, 36 * x**3, atol=1e-3), h
+assert np.allclose(ops.convert_to_numpy(gradient(lambda x: ops.sum(x * 0 + 1), x)), 0)
+try:
+    gradient(lambda x: x, x)
+except ValueError as error:
+    assert "scalar" in str(error)
+else:
+    raise SystemExit("a gradient of a vector was not refused")
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_gradient_and_its_gradient(backend):
+    pytest.importorskip(backend)
+    subprocess.run([sys.executable, "-c", GRADIENT], check=True, env=os.environ | {"KERAS_BACKEND": backend})
+
+
+def test_record_sets_the_run_beside_the_recorded_ones(monkeypatch, tmp_path, capsys):
+    run = {"figures": {"accuracy": [0.98, 0.99]}, "seeds": [0, 1], "device": "2 CPU cores", "data": "MNIST"}
+    monkeypatch.setattr(results, "load", lambda chapter: {"quick": run})
+    course.record(accuracy=0.5, paper={"accuracy": 0.99})
+    out = capsys.readouterr().out
+    assert "recorded, quick" in out and "0.985 ± 0.007" in out and "0.5" in out and "2 seeds, 2 CPU cores" in out
