@@ -260,6 +260,10 @@ def check(number, answer):
     number: the exercise's number, such as "3.2". answer: the function or class itself, not its result.
     What the answer prints is kept out of the way, and shown only where it fails.
     """
+    if questions := os.environ.get("COURSE_QUESTIONS"):  # in an instructor's sandbox: hand over, and judge outside
+        from course.classroom.sealing import hand_over
+
+        return hand_over(number, answer, questions)
     spec = specification(number)
     if not callable(answer):
         raise Unsolved(

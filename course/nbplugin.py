@@ -138,28 +138,32 @@ class GradedNotebook(CourseNotebook):
     """A learner's notebook, assembled with its reference."""
 
     limit = CELL_BYTES
+    cell_kind = property(lambda self: GradedCell)
 
     def collect(self):
-        source = exercises.chapter_source(self.path.name[:2])
-        reference = source.with_suffix(".ipynb")
-        if not reference.exists():
-            raise self.CollectError(
-                f"the reference {reference.name} is not built: run `course build {source.name[:2]}`"
-            )
         try:
-            cells = submission.read_cells(self.path)
+            assembly = self.assembly()
         except submission.BadNotebook as error:
             raise self.CollectError(str(error)) from None
-        assembly = submission.assemble(build.load(reference), cells)
         self.answers, self.crashes = assembly.answers, {}
         self.definitions = [c.source for c in assembly.notebook.cells if submission.role(c) == "definition"]
         read = nbval.nbformat.read
         nbval.nbformat.read = lambda *_, **__: assembly.notebook  # nbval's collect reads the file itself
         try:
             for item in list(nbval.IPyNbFile.collect(self)):
-                yield self.item(item, GradedCell)
+                yield self.item(item, self.cell_kind)
         finally:
             nbval.nbformat.read = read
+
+    def assembly(self):
+        """The reference with the learner's answers in it."""
+        source = exercises.chapter_source(self.path.name[:2])
+        reference = source.with_suffix(".ipynb")
+        if not reference.exists():
+            raise self.CollectError(
+                f"the reference {reference.name} is not built: run `course build {source.name[:2]}`"
+            )
+        return submission.assemble(build.load(reference), submission.read_cells(self.path))
 
     def fresh_kernel(self):
         """After an answer has spoilt the kernel: a new one, with the definitions run again."""
@@ -185,20 +189,23 @@ class GradedCell(CourseCell):
             self.options.clear()
 
     def runtest(self):
-        notebook, began = self.parent, time.monotonic()
-        option = self.config.option
-        patience = option.nbval_cell_timeout
-        option.nbval_cell_timeout = CELL_SECONDS if patience == NBVAL_SECONDS else patience
+        began, option = time.monotonic(), self.config.option
+        asked = option.nbval_cell_timeout
+        option.nbval_cell_timeout = self.patience(asked)
         try:
             if self.role == "definition":
                 super().runtest()
-                notebook.kernel.quietly(SNAPSHOT)
+                self.parent.kernel.quietly(SNAPSHOT)
             elif self.role == "answer":
                 self.run_answer()
             else:
                 self.run_check(began)
         finally:
-            option.nbval_cell_timeout = patience
+            option.nbval_cell_timeout = asked
+
+    def patience(self, asked):
+        """Seconds that this cell may take, where nbval was asked for `asked`."""
+        return CELL_SECONDS if asked == NBVAL_SECONDS else asked
 
     def run_answer(self):
         notebook, answer = self.parent, self.parent.answers[self.exercise]
@@ -213,30 +220,33 @@ class GradedCell(CourseCell):
     def run_check(self, began):
         notebook, answer = self.parent, self.parent.answers[self.exercise]
         crash = notebook.crashes.get(self.exercise, "")
-        state, message, hint = "passed", "", ""
+        result = {"state": "passed", "message": "", "hint": ""}
         if answer.source is None:
-            state, message = "missing", answer.note
+            result |= {"state": "missing", "message": answer.note}
         else:
             try:
                 self.run_cell()
-                message = self.cell.outputs[0].text.strip()
-                if crash:
-                    state, message = "crashed", f"the function is right, but its cell does not run to the end: {crash}"
+                result |= self.accept()
+                if crash and result["state"] == "passed":
+                    result |= {"state": "crashed", "message": f"the function is right, but its cell fails: {crash}"}
             except nbval.NbCellError as error:
                 state, message, hint = self.judge(error, crash)
+                result |= {"state": state, "message": message, "hint": hint}
         of = self.cell.metadata["nbgrader"]["points"]
         self.verdict = Verdict(
             self.exercise,
-            state,
-            message,
-            hint,
-            answer.note if answer.source is not None else "",
-            of if state == "passed" else 0,
-            of,
-            round(time.monotonic() - began, 2),
+            **result,
+            note=answer.note if answer.source is not None else "",
+            points=of if result["state"] == "passed" else 0,
+            of=of,
+            seconds=round(time.monotonic() - began, 2),
         )
-        if state != "passed":
-            self.fail(message + (f"\n  note: {self.verdict.note}" if self.verdict.note else ""))
+        if result["state"] != "passed":
+            self.fail(result["message"] + (f"\n  note: {self.verdict.note}" if self.verdict.note else ""))
+
+    def accept(self):
+        """What a check gives whose output nbval has found to be as in the reference."""
+        return {"message": self.cell.outputs[0].text.strip()}
 
     def run_cell(self):
         """nbval's test of this cell; whatever spoils the kernel becomes an NbCellError, and the kernel a fresh one."""

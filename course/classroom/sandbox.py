@@ -1,0 +1,218 @@
+"""The wall: a zygote in bubblewrap, and kernels forked from it, as the grader sees them."""
+
+import json
+import os
+import secrets
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import zmq
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.connect import write_connection_file
+
+from course.nbplugin import WatchedKernel
+
+PACKAGE = Path(__file__).resolve().parent.parent
+FIRST_UID = 61_000  # the grader that runs as root drops to one of these, a worker each
+MESSAGE_BYTES = 20_000_000  # one message from a kernel; more is cut off with the connection
+START_SECONDS = 60
+
+
+class SandboxError(Exception):
+    """The sandbox cannot be made; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use. Seconds of processor time, MiB of memory beyond code (RLIMIT_DATA: TensorFlow
+    reserves address space that it never uses) and of temporary files, processes and threads."""
+
+    cpu_seconds: int = 300
+    memory_mb: int = 2500
+    disk_mb: int = 64
+    processes: int = 256
+
+
+def available():
+    """None where submissions can be locked in, else why not, in words."""
+    if not sys.platform.startswith("linux"):
+        return "the sandbox needs Linux (on macOS and Windows: run the grader in a Linux virtual machine)"
+    command = shutil.which("bwrap")
+    if not command:
+        return "bubblewrap is not installed (sudo apt install bubblewrap, or sudo dnf install bubblewrap)"
+    tried = subprocess.run([command, "--unshare-all", "--ro-bind", "/", "/", "true"], capture_output=True, text=True)
+    if tried.returncode:
+        return f"bubblewrap cannot make a sandbox here: {tried.stderr.strip()[:200]}"
+    return None
+
+
+def command(connections, worker, modules):
+    """The command that starts a zygote: bubblewrap, and as root also setpriv to be root no longer."""
+    venv, base = Path(sys.prefix), Path(sys.base_prefix)
+    python = [str(venv / "bin" / "python"), "-I", "-m", "course.classroom.zygote", *modules]
+    words = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-net"]
+    words += ["--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--clearenv"]
+    if os.geteuid() == 0:
+        uid = str(FIRST_UID + worker)
+        drop = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--bounding-set=-all"]
+        python = [*drop, "--inh-caps=-all", "--no-new-privs", *python]
+    else:
+        words += ["--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]
+    words += ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "lib", "lib64", "sbin"):
+        if os.path.islink(f"/{name}"):
+            words += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]
+        elif os.path.isdir(f"/{name}"):
+            words += ["--ro-bind", f"/{name}", f"/{name}"]
+    for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"):
+        words += ["--ro-bind-try", name, name]
+    words += [
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--perms",
+        "1777",
+        "--tmpfs",
+        "/tmp",
+        "--dir",
+        "/home",
+        "--dir",
+        "/run/kernel",
+    ]
+    for folder in dict.fromkeys((base, venv, PACKAGE)):
+        if not str(folder).startswith("/usr/"):
+            for parent in reversed(folder.parents[:-1]):  # made by bubblewrap for its owner only, if not asked for
+                words += ["--dir", str(parent)]
+            words += ["--ro-bind", str(folder), str(folder)]
+    # Of the course only the package goes in: the chapters' sources beside it hold the oracles and the answers.
+    words += ["--bind", str(connections), "/conn", "--chdir", "/tmp"]
+    environment = {
+        "PATH": f"{venv}/bin:/usr/bin:/bin",
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "MPLBACKEND": "Agg",
+        "MPLCONFIGDIR": "/tmp",
+        "COURSE_BUDGET": "quick",
+        "COURSE_SOLUTIONS": "/nonexistent",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_CURRENT_TEST": "course",  # keeps ipykernel from mixing C++ log lines into a cell's output
+    }
+    for name, value in environment.items():
+        words += ["--setenv", name, value]
+    return words + ["--", *python]
+
+
+class Zygote:
+    """A running zygote, as the grader talks to it. A context manager; leaving it ends every kernel."""
+
+    def __init__(self, worker=0, modules=("keras",), limits=None, sandboxed=True):
+        self.limits = limits or Limits()
+        self.folder = Path(tempfile.mkdtemp(prefix="course-"))  # short: a socket's path has at most 107 characters
+        self.folder.chmod(0o711)
+        self.slots = 0
+        self.owner = FIRST_UID + worker if os.geteuid() == 0 else None
+        words = command(self.folder, worker, modules)
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, start_new_session=True
+        )
+        self._answer(START_SECONDS)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """End the zygote with every kernel, and remove its folder."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.log):
+            stream.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ask(self, **request):
+        """Send a request, and return its answer. Raises SandboxError where the zygote is gone or refuses."""
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            raise SandboxError(f"the sandbox ended: {self._last_words()}") from None
+        return self._answer(60)
+
+    def _answer(self, seconds):
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        line = self.process.stdout.readline() if ready else b""
+        if not line:
+            raise SandboxError(f"the sandbox {'ended' if ready else 'does not answer'}: {self._last_words()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise SandboxError(answer["error"])
+        return answer
+
+    def _last_words(self):
+        self.log.seek(0)
+        return self.log.read().decode("utf-8", "replace").strip()[-500:] or "without a word"
+
+    def slot(self, questions):
+        """A new folder that one kernel will see as /run/kernel, with the questions in it. Returns its path."""
+        self.slots += 1
+        folder = self.folder / str(self.slots)
+        folder.mkdir()
+        (folder / "questions").write_text(json.dumps(questions), encoding="utf-8")
+        return folder
+
+
+class SandboxedKernel(WatchedKernel):
+    """nbval's kernel, forked from a zygote behind the wall. Has the same methods."""
+
+    def __init__(self, zygote, questions, limit):
+        self.limit, self.bytes, self.reply = limit, 0, {}
+        self.zygote, self.folder = zygote, zygote.slot(questions)
+        inside = {"ip": "/run/kernel/s", "transport": "ipc", "key": secrets.token_hex(16).encode()}
+        outside = inside | {"ip": str(self.folder / "s")}
+        numbers = dict(zip(("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"), range(1, 6)))
+        write_connection_file(str(self.folder / "kernel.json"), **inside, **numbers)
+        if zygote.owner:
+            for path in (self.folder, *self.folder.iterdir()):
+                os.chown(path, zygote.owner, zygote.owner)
+        self.km = _Remote(zygote, self.folder.name)
+        self.kc = BlockingKernelClient()
+        self.kc.load_connection_info(outside | numbers)
+        self.kc.context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
+        self.kc.start_channels(hb=False)
+        self.kc.wait_for_ready(timeout=START_SECONDS)
+        self._ensure_iopub_up()
+
+    def stop(self):
+        self.kc.stop_channels()
+        self.km.shutdown_kernel()
+        del self.km
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _Remote:
+    """The part of a KernelManager that nbval uses, for a kernel that the zygote has forked."""
+
+    def __init__(self, zygote, slot):
+        self.zygote = zygote
+        self.pid = zygote.ask(do="fork", slot=slot, limits=asdict(zygote.limits))["pid"]
+
+    def is_alive(self):
+        return self.zygote.ask(do="alive", pid=self.pid)["alive"]
+
+    def interrupt_kernel(self):
+        self.zygote.ask(do="interrupt", pid=self.pid)
+
+    def shutdown_kernel(self, now=True):
+        self.zygote.ask(do="kill", pid=self.pid)

@@ -1,0 +1,125 @@
+"""Values that cross the sandbox's wall, as JSON: numbers, texts, arrays, and containers of them. Nothing else.
+
+What comes out of the sandbox was written by somebody's answer: it is data of the kinds below or it is refused, and
+decoding it runs no code. Arrays travel as base64 of their bytes with shape and type.
+"""
+
+import base64
+import json
+import math
+
+import numpy as np
+
+from course.exercises import Outcome, Raised
+
+ARRAY_KINDS = "biufc"
+MOST_DEPTH = 20
+
+
+class WireError(ValueError):
+    """A value that cannot cross, or a text that is not what `encode` makes."""
+
+
+def encode(value, depth=0):
+    """A JSON-able form of a plain value (see `course.comparing.plain`); raises WireError for other kinds."""
+    if depth > MOST_DEPTH:
+        raise WireError("containers nested too deeply")
+    if isinstance(value, (np.ndarray, np.generic)):
+        array = np.asarray(value)
+        if array.dtype.kind not in ARRAY_KINDS:
+            raise WireError(f"an array of {array.dtype} holds no numbers")
+        array = array.astype(array.dtype.newbyteorder("<"))
+        data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+        return {"array": data, "dtype": array.dtype.str, "shape": list(np.shape(value))}
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return {"int": str(value)} if abs(value) >= 2**53 else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, tuple):
+        return {"tuple": [encode(item, depth + 1) for item in value]}
+    if isinstance(value, list):
+        return [encode(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {"dict": [[encode(k, depth + 1), encode(v, depth + 1)] for k, v in value.items()]}
+    raise WireError(f"a {type(value).__name__} is no number, text, array or container of them")
+
+
+def decode(form, depth=0):
+    """The value that `encode` made `form` of; raises WireError for anything else."""
+    if depth > MOST_DEPTH:
+        raise WireError("containers nested too deeply")
+    if form is None or isinstance(form, (bool, str, int, float)):
+        return form
+    if isinstance(form, list):
+        return [decode(item, depth + 1) for item in form]
+    try:
+        match form:
+            case {"array": str(data), "dtype": str(name), "shape": list(shape)} if len(form) == 3:
+                dtype = np.dtype(name)
+                if dtype.kind not in ARRAY_KINDS or not all(type(n) is int and n >= 0 for n in shape):
+                    raise WireError("not an array of numbers")
+                array = np.frombuffer(base64.b64decode(data, validate=True), dtype).reshape(shape).copy()
+                return array if shape else array[()]
+            case {"int": str(text)} if len(form) == 1 and len(text) < 1000:
+                return int(text)
+            case {"float": "nan" | "inf" | "-inf" as text} if len(form) == 1:
+                return float(text)
+            case {"tuple": list(items)} if len(form) == 1:
+                return tuple(decode(item, depth + 1) for item in items)
+            case {"dict": list(pairs)} if len(form) == 1:
+                return {decode(k, depth + 1): decode(v, depth + 1) for k, v in pairs}
+    except WireError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise WireError(str(error)) from None
+    raise WireError("not a value of the wire format")
+
+
+def encode_outcome(outcome):
+    """An Outcome as JSON-able form; one whose value cannot cross becomes a note of its type."""
+    if outcome.raised:
+        return {"raised": list(outcome.raised.names), "message": outcome.raised.message, "where": outcome.raised.where}
+    try:
+        return {"value": encode(outcome.value)}
+    except WireError:
+        return {"strange": type(outcome.value).__name__[:80]}
+
+
+class Strange:
+    """Stands for a value that could not cross; equal to nothing that is expected."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __repr__(self):
+        return f"an object of type {self.kind}"
+
+
+def decode_outcome(form):
+    """The Outcome that `encode_outcome` made `form` of; raises WireError for anything else."""
+    match form:
+        case {"value": value} if len(form) == 1:
+            return Outcome(decode(value))
+        case {"strange": str(kind)} if len(form) == 1:
+            return Outcome(Strange(kind[:80]))
+        case {"raised": [str(), *_] as names, "message": str(message), "where": list(where)} if len(form) == 3:
+            if all(isinstance(text, str) for text in [*names, *where]) and len(names) < 50:
+                lines = tuple(line[:200] for line in where[:3])
+                return Outcome(raised=Raised(tuple(name[:80] for name in names), message[:200], lines))
+    raise WireError("not an outcome")
+
+
+def read(text):
+    """JSON text to form; raises WireError. A number that JSON does not know (NaN, Infinity) is refused."""
+
+    def refuse(name):
+        raise WireError(f"{name} is not JSON")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except WireError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise WireError(str(error)[:200]) from None

@@ -1,0 +1,211 @@
+"""Inside the sandbox: a process that has Keras loaded and forks a kernel for each submission.
+
+Loading TensorFlow takes seconds, a fork milliseconds. Each kernel gets namespaces of its own (user, mount, process,
+IPC, host name), an empty temporary folder and home, limits, and no capability; it sees no other process, and dies
+with all it started when its first process is killed. The zygote only ever imports: no operation runs in it, so that
+its threads' state may be forked.
+
+It is told what to do in lines of JSON on its standard input, and answers each with one line on its standard output:
+
+    {"do": "fork", "slot": "7", "limits": {...}}   ->  {"pid": 12}
+    {"do": "alive", "pid": 12}                     ->  {"alive": true}
+    {"do": "interrupt" or "kill", "pid": 12}       ->  {"done": true}
+"""
+
+import ctypes
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+
+CONNECTIONS = "/conn"  # a folder per slot, shared with the grader; a kernel sees only its own, as RUN
+RUN = "/run/kernel"
+HOME = "/home/student"
+NEW_NAMESPACES = 0x00020000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000  # NEWNS, UTS, IPC, USER, PID
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
+START_SECONDS = 30
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(result):
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _mount(source, target, kind, flags, options=""):
+    _call(_libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()))
+
+
+def private_world(slot, limits):
+    """Give this process, and those it forks, namespaces and folders of their own. For a process with one thread."""
+    uid, gid = os.getuid(), os.getgid()
+    _call(_libc.unshare(NEW_NAMESPACES))
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as stream:
+            stream.write(text)
+    _mount("none", "/", "none", MS_REC | MS_PRIVATE)
+    _mount(f"{CONNECTIONS}/{slot}", RUN, "none", MS_BIND)
+    _mount("tmpfs", CONNECTIONS, "tmpfs", MS_RDONLY, "size=4k")
+    for folder in ("/tmp", "/home", "/dev/shm"):
+        _mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, f"size={limits['disk_mb']}m,mode=0700,nr_inodes=20k")
+    os.mkdir(HOME)
+    # Of /proc only what libraries ask for to count processors and memory: a new one would show this sandbox's mounts
+    # and command line, and is not permitted everywhere.
+    kept = {name: open(f"/proc/{name}").read() for name in ("cpuinfo", "meminfo", "stat")}
+    _mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "size=1m")
+    for name, text in kept.items():
+        with open(f"/proc/{name}", "w") as stream:
+            stream.write(text)
+    os.mkdir("/proc/self")
+    os.symlink(os.path.realpath(sys.executable), "/proc/self/exe")  # TensorFlow looks where it lives ...
+    with open("/proc/self/cmdline", "w") as stream:
+        stream.write(f"{sys.executable}\0")  # ... and under which name
+    _mount("none", "/proc", "none", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
+def give_up_rights(limits):
+    """Set the limits and drop every capability, for good. Threads started later inherit this."""
+    for name, value in (
+        ("RLIMIT_CPU", limits["cpu_seconds"]),
+        ("RLIMIT_DATA", limits["memory_mb"] * 2**20),
+        ("RLIMIT_FSIZE", limits["disk_mb"] * 2**20),
+        ("RLIMIT_NPROC", limits["processes"]),
+        ("RLIMIT_NOFILE", 256),
+        ("RLIMIT_CORE", 0),
+        ("RLIMIT_MEMLOCK", 0),
+        ("RLIMIT_MSGQUEUE", 0),
+    ):
+        resource.setrlimit(getattr(resource, name), (value, value))
+    _call(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    for capability in range(64):
+        _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
+    _call(_libc.capset(header, (ctypes.c_uint32 * 6)()))
+
+
+def start_kernel(connection_file):
+    """Become an IPython kernel; does not return."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    arguments = ["-f", connection_file, "--HistoryManager.enabled=False", "--IPKernelApp.log_level=50"]
+    app = IPKernelApp.instance()
+    app.initialize(arguments)
+    app.start()
+    os._exit(0)
+
+
+def close_everything():
+    """Leave the forked process nothing of the zygote's: standard streams to nowhere, all other files closed."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.closerange(3, 4096)
+    sys.stdin, sys.stdout, sys.stderr = (open(n, mode) for n, mode in ((0, "r"), (1, "w"), (2, "w")))
+
+
+def fork_kernel(slot, limits):
+    """Fork the keeper of a new world and, in it, the kernel. Returns (keeper's pid, kernel's pid as seen from here)."""
+    reading, writing = os.pipe()
+    keeper = os.fork()
+    if keeper:
+        os.close(writing)
+        with os.fdopen(reading) as stream:
+            told = stream.read()
+        if not told.startswith("pid "):
+            os.waitpid(keeper, 0)
+            raise OSError(told or "the kernel could not be started")
+        return keeper, int(told[4:])
+    try:
+        private_world(slot, limits)
+        kernel = os.fork()
+        if kernel == 0:
+            _call(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+            os.setsid()
+            os.chdir(HOME)
+            os.environ.update(
+                HOME=HOME, TMPDIR="/tmp", IPYTHONDIR=f"{HOME}/.ipython", COURSE_QUESTIONS=f"{RUN}/questions"
+            )
+            close_everything()
+            give_up_rights(limits)
+            start_kernel(f"{RUN}/kernel.json")
+        # The kernel makes its sockets in RUN; then nothing more may be written there, for RUN is the grader's disk.
+        # The keeper does this, being the one that still has the right to.
+        deadline = time.monotonic() + START_SECONDS
+        while sum(name.startswith("s-") for name in os.listdir(RUN)) < 5:
+            if os.waitpid(kernel, os.WNOHANG)[0] or time.monotonic() > deadline:
+                raise OSError("the kernel ended before it began")
+            time.sleep(0.005)
+        _mount("none", RUN, "none", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+        os.write(writing, f"pid {kernel}".encode())
+        close_everything()
+        _, status = os.waitpid(kernel, 0)
+        os._exit(0)
+    except BaseException as error:
+        os.write(writing, f"{type(error).__name__}: {error}".encode())
+        os._exit(1)
+
+
+def main(modules):
+    """Import, say so, and obey until the standard input ends."""
+    for name in modules:
+        importlib.import_module(name)
+    import ipykernel.ipkernel  # noqa: F401
+    import ipykernel.kernelapp  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401
+
+    keepers = {}
+    reply({"ready": True})
+    while True:
+        while not select.select([0], [], [], 1.0)[0]:
+            reap(keepers)
+        line = sys.stdin.buffer.raw.readline()
+        if not line:
+            break
+        reap(keepers)
+        request = json.loads(line)
+        try:
+            reply(obey(request, keepers))
+        except OSError as error:
+            reply({"error": str(error)})
+    for kernel in keepers.values():
+        os.kill(kernel, signal.SIGKILL)
+
+
+def obey(request, keepers):
+    if request["do"] == "fork":
+        keeper, kernel = fork_kernel(request["slot"], request["limits"])
+        keepers[keeper] = kernel
+        return {"pid": kernel}
+    pid = request["pid"]
+    alive = pid in keepers.values()
+    if request["do"] == "alive":
+        return {"alive": alive}
+    if alive:
+        os.kill(pid, {"interrupt": signal.SIGINT, "kill": signal.SIGKILL}[request["do"]])
+    if request["do"] == "kill":
+        for keeper in [k for k, kernel in keepers.items() if kernel == pid]:
+            os.waitpid(keeper, 0)
+            del keepers[keeper]
+    return {"done": True}
+
+
+def reap(keepers):
+    """Forget the kernels that have ended."""
+    for keeper in list(keepers):
+        if os.waitpid(keeper, os.WNOHANG)[0]:
+            del keepers[keeper]
+
+
+def reply(message):
+    os.write(1, json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
