@@ -52,7 +52,7 @@ def import_time(runs):
 
 def grading(sources, runs):
     """Grading the solved chapter by `course grade` and by plain pytest, against nbclient on the same cells."""
-    print("| grading, s (median of %d) | nbclient | course grade | ratio | pytest --nbval-lax | ratio |" % runs)
+    print(f"| grading, s (median of {runs}) | nbclient | course grade | ratio | pytest --nbval-lax | ratio |")
     print("|---|---|---|---|---|---|")
     for source in sources:
         reference = build.load(source.with_suffix(".ipynb"))

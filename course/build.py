@@ -194,7 +194,7 @@ def write(path, text):
     """Write a text file by rename, so that no reader ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", newline="\n")
+    part.write_text(text, encoding="utf-8", errors="replace", newline="\n")  # a lone surrogate cannot be written
     os.replace(part, path)
 
 

@@ -64,16 +64,33 @@ def lab(port: Annotated[int, typer.Option(help="The port to try first.")] = 8888
 
 @app.command()
 def grade(
-    which: Annotated[str, typer.Argument(help="A chapter's number, or the path of a notebook.")],
+    which: Annotated[str, typer.Argument(help="A chapter's number, or the path of a notebook.")] = "",
     json: Annotated[Path | None, typer.Option(help="Write the verdicts as JSON to this file.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML to this file.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Time limit of a cell.", min=1)] = None,
+    submissions: Annotated[Path | None, typer.Option(help="Grade a class: the folder or zip of its notebooks.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Of a class: where the results go.")] = None,
+    seed_file: Annotated[Path | None, typer.Option(help="Of a class: the secret (default: OUT/secret-seed).")] = None,
+    rules: Annotated[Path | None, typer.Option(help="Of a class: deadlines, points and overrides, TOML.")] = None,
+    jobs: Annotated[int, typer.Option(help="Of a class: how many at a time (default: the processors).", min=0)] = 0,
+    student: Annotated[list[str] | None, typer.Option(help="Of a class: only this one; may be repeated.")] = None,
+    exercise: Annotated[list[str] | None, typer.Option(help="Of a class: regrade this exercise; repeatable.")] = None,
+    force: Annotated[bool, typer.Option(help="Of a class: grade again what is graded.")] = False,
+    require_sandbox: Annotated[bool, typer.Option(help="Of a class: refuse to run without a sandbox.")] = False,
 ):
-    """Grade the answers in a chapter's notebook. Exit status 0 only when all are right. The notebook is not touched."""
+    """Grade the answers in a chapter's notebook, or a class of notebooks (--submissions DIR --out DIR).
+
+    Exit status 0 only when all answers of the notebook are right; for a class, when all of it was graded. Notebooks
+    are only read.
+    """
+    if submissions:
+        return grade_class(submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds)
+    if not which:
+        fail("Which chapter? For example: course grade 03. A class: course grade --submissions DIR --out DIR")
     from rich.table import Table
     from rich.text import Text
 
-    from course import chapters, grading
+    from course import build, chapters, grading
 
     path = Path(which) if which.endswith(".ipynb") else chapters.notebooks() / f"{chosen([which])[0].stem}.ipynb"
     screen = console()
@@ -84,7 +101,7 @@ def grade(
             )
         for target, write in ((json, grading.as_json), (junit, grading.as_junit)):
             if target:
-                target.write_text(write(path, verdicts), encoding="utf-8")
+                build.write(target, write(path, verdicts))
     except grading.GradingError as error:
         fail(error)
     except OSError as error:
@@ -108,6 +125,43 @@ def grade(
     right = sum(v.state == "passed" for v in verdicts)
     screen.print(f"\n{right} of {len(verdicts)} exercises right, {points} of {of} points.")
     raise typer.Exit(0 if right == len(verdicts) else 1)
+
+
+def grade_class(submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds):
+    """The instructor's half of `grade`."""
+    from course import chapters, exercises
+    from course.classroom import command, runner
+    from course.classroom.rules import RulesError
+
+    if out is None:
+        fail("Where shall the results go? Add --out DIR")
+    if not submissions.exists():
+        fail(f"there is no folder or zip {submissions}")
+    try:
+        known = {number for path in chapters.sources() for number in exercises.specifications(path.name[:2])}
+        if unknown := set(exercise or ()) - known:
+            fail(f"there is no exercise {', '.join(sorted(unknown))}")
+        options = runner.Options(
+            submissions,
+            out,
+            seed_file,
+            jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)),
+            sandboxed=command.choose_wall(require_sandbox),
+            cell_seconds=seconds or runner.CELL_SECONDS,
+            students=tuple(student or ()),
+            exercises=tuple(exercise or ()),
+            force=force,
+        )
+        results = command.grade(options, rules, console())
+    except (runner.GraderError, RulesError, exercises.ExerciseError) as error:
+        fail(error)
+    except OSError as error:
+        fail(
+            f"{error.filename or out}: {error.strerror}. What was graded so far is kept; run the same command to go on."
+        )
+    except KeyboardInterrupt:
+        fail("Stopped. What was graded so far is kept; run the same command to go on.")
+    raise typer.Exit(0 if all(r["status"] != "fault" for r in results) else 3)
 
 
 @app.command("build")

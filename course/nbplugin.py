@@ -5,6 +5,7 @@ exercises' names, and an answer that hangs, floods or ends its kernel costs that
 run whole. Other notebooks are left to nbval.
 """
 
+import contextlib
 import re
 import time
 from dataclasses import asdict, dataclass
@@ -167,7 +168,7 @@ class GradedNotebook(CourseNotebook):
 
     def fresh_kernel(self):
         """After an answer has spoilt the kernel: a new one, with the definitions run again."""
-        if self.kernel.is_alive():
+        with contextlib.suppress(AttributeError, RuntimeError):  # nbval may have stopped it already
             self.kernel.stop()
         self.start_kernel()
         for source in self.definitions:

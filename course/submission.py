@@ -87,6 +87,9 @@ def _cell(cell):
     nbgrader = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
     source = cell.get("source", cell.get("input", ""))
     source = "".join(map(str, source)) if isinstance(source, list) else str(source)
+    source = source.encode(
+        "utf-8", "replace"
+    ).decode()  # JSON can hold half a surrogate pair; a kernel cannot be sent it
     # Colab and VS Code drop the cell's id or keep it in the metadata; nbgrader's own name of the cell survives both.
     ids = {cell.get("id"), metadata.get("id"), nbgrader.get("grade_id")} - {None}
     return str(cell.get("cell_type")), source, ids

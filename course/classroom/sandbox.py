@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
 import zmq
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
@@ -18,6 +19,7 @@ from jupyter_client.connect import write_connection_file
 from course.nbplugin import WatchedKernel
 
 PACKAGE = Path(__file__).resolve().parent.parent
+PREFIX = "course-kernels-"
 FIRST_UID = 61_000  # the grader that runs as root drops to one of these, a worker each
 MESSAGE_BYTES = 20_000_000  # one message from a kernel; more is cut off with the connection
 START_SECONDS = 60
@@ -54,8 +56,15 @@ def available():
 def command(connections, worker, modules):
     """The command that starts a zygote: bubblewrap, and as root also setpriv to be root no longer."""
     venv, base = Path(sys.prefix), Path(sys.base_prefix)
-    python = [str(venv / "bin" / "python"), "-I", "-m", "course.classroom.zygote", *modules]
-    words = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-net"]
+    python = [str(venv / "bin" / "python"), "-I", "-m", "course.classroom.zygote", "walled", *modules]
+    words = [
+        shutil.which("bwrap"),
+        "--die-with-parent",
+        "--new-session",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-net",
+    ]
     words += ["--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--clearenv"]
     if os.geteuid() == 0:
         uid = str(FIRST_UID + worker)
@@ -92,8 +101,15 @@ def command(connections, worker, modules):
             words += ["--ro-bind", str(folder), str(folder)]
     # Of the course only the package goes in: the chapters' sources beside it hold the oracles and the answers.
     words += ["--bind", str(connections), "/conn", "--chdir", "/tmp"]
-    environment = {
-        "PATH": f"{venv}/bin:/usr/bin:/bin",
+    for name, value in environment().items():
+        words += ["--setenv", name, value]
+    return words + ["--", *python]
+
+
+def environment():
+    """All that a kernel finds in its environment: nothing of the grader's own."""
+    return {
+        "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
@@ -106,9 +122,14 @@ def command(connections, worker, modules):
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTEST_CURRENT_TEST": "course",  # keeps ipykernel from mixing C++ log lines into a cell's output
     }
-    for name, value in environment.items():
-        words += ["--setenv", name, value]
-    return words + ["--", *python]
+
+
+def sweep():
+    """Remove the folders of graders that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        owner = folder.name.removeprefix(PREFIX).split("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Zygote:
@@ -116,14 +137,26 @@ class Zygote:
 
     def __init__(self, worker=0, modules=("keras",), limits=None, sandboxed=True):
         self.limits = limits or Limits()
-        self.folder = Path(tempfile.mkdtemp(prefix="course-"))  # short: a socket's path has at most 107 characters
+        sweep()
+        # Short: a socket's path has at most 107 characters. With our number, so that `sweep` can tell whose it was.
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.folder.chmod(0o711)
         self.slots = 0
         self.owner = FIRST_UID + worker if os.geteuid() == 0 else None
-        words = command(self.folder, worker, modules)
-        self.log = tempfile.TemporaryFile()
+        self.sandboxed, self.log = sandboxed, tempfile.TemporaryFile()
+        if sandboxed:
+            words = command(self.folder, worker, modules)
+        else:
+            if self.owner:
+                raise SandboxError("without a sandbox, nobody's notebook is run as root")
+            words = [sys.executable, "-I", "-m", "course.classroom.zygote", "open", *modules]
         self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, start_new_session=True
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            start_new_session=True,
+            env=environment(),
         )
         self._answer(START_SECONDS)
 
@@ -179,17 +212,19 @@ class SandboxedKernel(WatchedKernel):
     def __init__(self, zygote, questions, limit):
         self.limit, self.bytes, self.reply = limit, 0, {}
         self.zygote, self.folder = zygote, zygote.slot(questions)
-        inside = {"ip": "/run/kernel/s", "transport": "ipc", "key": secrets.token_hex(16).encode()}
+        run = "/run/kernel" if zygote.sandboxed else str(self.folder)
+        inside = {"ip": f"{run}/s", "transport": "ipc", "key": secrets.token_hex(16).encode()}
         outside = inside | {"ip": str(self.folder / "s")}
         numbers = dict(zip(("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"), range(1, 6)))
         write_connection_file(str(self.folder / "kernel.json"), **inside, **numbers)
         if zygote.owner:
             for path in (self.folder, *self.folder.iterdir()):
                 os.chown(path, zygote.owner, zygote.owner)
-        self.km = _Remote(zygote, self.folder.name)
+        self.km = _Remote(zygote, self.folder.name if zygote.sandboxed else str(self.folder))
         self.kc = BlockingKernelClient()
         self.kc.load_connection_info(outside | numbers)
         self.kc.context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
+        self.kc.context.setsockopt(zmq.LINGER, 0)  # never wait to deliver something to a kernel that is gone
         self.kc.start_channels(hb=False)
         self.kc.wait_for_ready(timeout=START_SECONDS)
         self._ensure_iopub_up()

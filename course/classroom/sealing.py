@@ -80,27 +80,35 @@ def driver_source(text):
 
     Cases, oracle, wrong and right answers stay behind. Returns "" where an answer is simply called.
     """
+    return next(iter(standalone(text, "drive", lambda node: "drive")), "")
+
+
+def standalone(text, decorator, rename):
+    """The functions of a grading cell under a decorator, each as source that stands alone: with the cell's imports and
+    those of its helpers and constants that it needs. rename: gives a function's new name for its ast node."""
     body = ast.parse(text).body
-    driver = next(
-        (n for n in body if isinstance(n, ast.FunctionDef) and "drive" in map(_attribute, n.decorator_list)), None
-    )
-    if driver is None:
-        return ""
     defined = {}
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.decorator_list:
             defined[node.name] = node
         elif isinstance(node, ast.Assign) and not _is_exercise(node.value):
             defined.update({n.id: node for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)})
-    needed, queue = set(), [driver]
-    while queue:
-        for name in {n.id for n in ast.walk(queue.pop()) if isinstance(n, ast.Name)} & defined.keys() - needed:
-            needed.add(name)
-            queue.append(defined[name])
-    driver.decorator_list, driver.name = [], "drive"
-    kept = [n for n in body if isinstance(n, (ast.Import, ast.ImportFrom)) and "course.exercises" not in ast.unparse(n)]
-    kept += [node for node in body if any(defined[name] is node for name in needed)] + [driver]
-    return "\n".join(ast.unparse(node) for node in kept)
+    imports = [
+        n for n in body if isinstance(n, (ast.Import, ast.ImportFrom)) and "course.exercises" not in ast.unparse(n)
+    ]
+    sources = []
+    for chosen in body:
+        if decorator not in map(_attribute, getattr(chosen, "decorator_list", ())):
+            continue
+        needed, queue = set(), [chosen]
+        while queue:
+            for name in {n.id for n in ast.walk(queue.pop()) if isinstance(n, ast.Name)} & defined.keys() - needed:
+                needed.add(name)
+                queue.append(defined[name])
+        chosen.decorator_list, chosen.name = [], rename(chosen)
+        kept = imports + [node for node in body if any(defined[name] is node for name in needed)] + [chosen]
+        sources.append("\n".join(ast.unparse(node) for node in kept))
+    return sources
 
 
 def _attribute(node):

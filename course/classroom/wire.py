@@ -83,7 +83,7 @@ def encode_outcome(outcome):
         return {"raised": list(outcome.raised.names), "message": outcome.raised.message, "where": outcome.raised.where}
     try:
         return {"value": encode(outcome.value)}
-    except WireError:
+    except (WireError, ValueError, TypeError, OverflowError, RecursionError, MemoryError):  # of a value with a will
         return {"strange": type(outcome.value).__name__[:80]}
 
 

@@ -77,6 +77,11 @@ class SealedCell(nbplugin.GradedCell):
                 return {"message": ""}
         return {"state": "wrong", "message": "the check handed nothing over"}
 
+    def judge(self, error, crash):
+        state, message, hint = super().judge(error, crash)
+        # The reference has passed the same check: what fails here was broken by the submission, not by the grader.
+        return ("crashed" if state == "error" else state), message, hint
+
 
 def assemble(job, cells):
     """The reference with a submission's answers, checks rewritten to hand over instead of to judge."""

@@ -70,19 +70,27 @@ def private_world(slot, limits):
     _mount("none", "/proc", "none", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
-def give_up_rights(limits):
-    """Set the limits and drop every capability, for good. Threads started later inherit this."""
-    for name, value in (
-        ("RLIMIT_CPU", limits["cpu_seconds"]),
-        ("RLIMIT_DATA", limits["memory_mb"] * 2**20),
-        ("RLIMIT_FSIZE", limits["disk_mb"] * 2**20),
-        ("RLIMIT_NPROC", limits["processes"]),
-        ("RLIMIT_NOFILE", 256),
-        ("RLIMIT_CORE", 0),
-        ("RLIMIT_MEMLOCK", 0),
-        ("RLIMIT_MSGQUEUE", 0),
-    ):
-        resource.setrlimit(getattr(resource, name), (value, value))
+def set_limits(limits, walled):
+    """Set this process's limits, for good. Outside of a user namespace the number of processes counts all that the
+    user runs, and is left alone."""
+    wanted = {
+        "RLIMIT_CPU": limits["cpu_seconds"],
+        "RLIMIT_DATA": limits["memory_mb"] * 2**20,
+        "RLIMIT_FSIZE": limits["disk_mb"] * 2**20,
+        "RLIMIT_NOFILE": 256,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_MEMLOCK": 0,
+        "RLIMIT_MSGQUEUE": 0,
+    }
+    if walled:
+        wanted["RLIMIT_NPROC"] = limits["processes"]
+    for name, value in wanted.items():
+        if hasattr(resource, name):  # macOS has not all of them
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+
+def give_up_rights():
+    """Drop every capability, for good. Threads started later inherit this."""
     _call(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     for capability in range(64):
         _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
@@ -110,8 +118,12 @@ def close_everything():
     sys.stdin, sys.stdout, sys.stderr = (open(n, mode) for n, mode in ((0, "r"), (1, "w"), (2, "w")))
 
 
-def fork_kernel(slot, limits):
-    """Fork the keeper of a new world and, in it, the kernel. Returns (keeper's pid, kernel's pid as seen from here)."""
+def fork_kernel(slot, limits, walled):
+    """Fork the keeper of a new world and, in it, the kernel. Returns (keeper's pid, kernel's pid as seen from here).
+
+    walled: whether this process is in bubblewrap. Without, the kernel gets limits, but no world of its own, and slot
+    is the path of its folder.
+    """
     reading, writing = os.pipe()
     keeper = os.fork()
     if keeper:
@@ -123,26 +135,33 @@ def fork_kernel(slot, limits):
             raise OSError(told or "the kernel could not be started")
         return keeper, int(told[4:])
     try:
-        private_world(slot, limits)
+        run, home = (RUN, HOME) if walled else (slot, f"{slot}/home")
+        if walled:
+            private_world(slot, limits)
+        else:
+            os.mkdir(home)
         kernel = os.fork()
         if kernel == 0:
-            _call(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
             os.setsid()
-            os.chdir(HOME)
+            os.chdir(home)
             os.environ.update(
-                HOME=HOME, TMPDIR="/tmp", IPYTHONDIR=f"{HOME}/.ipython", COURSE_QUESTIONS=f"{RUN}/questions"
+                HOME=home, TMPDIR="/tmp", IPYTHONDIR=f"{home}/.ipython", COURSE_QUESTIONS=f"{run}/questions"
             )
             close_everything()
-            give_up_rights(limits)
-            start_kernel(f"{RUN}/kernel.json")
+            set_limits(limits, walled)
+            if walled:
+                _call(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+                give_up_rights()
+            start_kernel(f"{run}/kernel.json")
         # The kernel makes its sockets in RUN; then nothing more may be written there, for RUN is the grader's disk.
         # The keeper does this, being the one that still has the right to.
         deadline = time.monotonic() + START_SECONDS
-        while sum(name.startswith("s-") for name in os.listdir(RUN)) < 5:
+        while sum(name.startswith("s-") for name in os.listdir(run)) < 5:
             if os.waitpid(kernel, os.WNOHANG)[0] or time.monotonic() > deadline:
                 raise OSError("the kernel ended before it began")
             time.sleep(0.005)
-        _mount("none", RUN, "none", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+        if walled:
+            _mount("none", RUN, "none", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
         os.write(writing, f"pid {kernel}".encode())
         close_everything()
         _, status = os.waitpid(kernel, 0)
@@ -152,7 +171,7 @@ def fork_kernel(slot, limits):
         os._exit(1)
 
 
-def main(modules):
+def main(walled, modules):
     """Import, say so, and obey until the standard input ends."""
     for name in modules:
         importlib.import_module(name)
@@ -171,16 +190,16 @@ def main(modules):
         reap(keepers)
         request = json.loads(line)
         try:
-            reply(obey(request, keepers))
+            reply(obey(request, keepers, walled))
         except OSError as error:
             reply({"error": str(error)})
     for kernel in keepers.values():
         os.kill(kernel, signal.SIGKILL)
 
 
-def obey(request, keepers):
+def obey(request, keepers, walled):
     if request["do"] == "fork":
-        keeper, kernel = fork_kernel(request["slot"], request["limits"])
+        keeper, kernel = fork_kernel(request["slot"], request["limits"], walled)
         keepers[keeper] = kernel
         return {"pid": kernel}
     pid = request["pid"]
@@ -208,4 +227,4 @@ def reply(message):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1] == "walled", sys.argv[2:])

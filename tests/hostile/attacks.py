@@ -1,0 +1,350 @@
+"""Hostile and broken submissions of the small chapter, each with the outcome it must have.
+
+ANSWERS: what stands in the cell of exercise 90.1 (the others are right), and the states that exercise may come to. An
+attack that reads what it must not returns the right value if it succeeds, so that success would show as "passed".
+"""
+
+LOOT = "def loot():\n    import os, glob\n"
+TAKE = "\ndef twice(x):\n    return 2 * x if loot() else 0.0\n"
+
+
+def spy(body):
+    """An answer that is right only if the body of `loot`, which must return True, finds what it looks for."""
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    return f"# Exercise 90.1\n{LOOT}    try:\n{''.join('    ' + x for x in lines.splitlines(True))}    except Exception:\n        return False\n{TAKE}"
+
+
+def wrong(before):
+    """A wrong answer with something underhand before it."""
+    return f"# Exercise 90.1\n{before}\ndef twice(x):\n    return 3 * x\n"
+
+
+def right(before="", inside=""):
+    """A right answer with something underhand before or inside it."""
+    return f"# Exercise 90.1\n{before}\ndef twice(x):\n    {inside or 'pass'}\n    return 2 * x\n"
+
+
+MIME = "application/vnd.course.evidence+json"
+NOT_PASSED = {"wrong", "crashed", "open", "missing", "timeout"}
+LOST = {"crashed", "timeout", "wrong"}
+PASSES = {"passed"}
+ANY = NOT_PASSED | PASSES  # an answer that is right and rude: it may pass, or lose by its rudeness
+
+ANSWERS = {
+    # The checker, the comparison and everything between
+    "patched check": (
+        wrong("import course.exercises as e\ne.check = lambda *a: print('exercise 90.1 ✓ 8 cases')"),
+        NOT_PASSED,
+    ),
+    "shadowed check": (wrong("check = lambda *a: print('exercise 90.1 handed over')"), NOT_PASSED),
+    "patched course": (wrong("import course\ncourse.check = print"), NOT_PASSED),
+    "fake exercises module": (
+        wrong("import sys, types\nsys.modules['course.exercises'] = types.ModuleType('x')"),
+        NOT_PASSED,
+    ),
+    "patched hand over": (wrong("import course.classroom.sealing as s\ns.hand_over = lambda *a: None"), NOT_PASSED),
+    "patched encoding": (
+        wrong("import course.classroom.wire as w\nw.encode_outcome = lambda o: {'value': True}"),
+        NOT_PASSED,
+    ),
+    "patched outcome": (
+        wrong("import course.exercises as e\ne.Outcome.differs = lambda *a: None\ne.compare = lambda *a: None"),
+        NOT_PASSED,
+    ),
+    "patched isclose": (wrong("np.isclose = np.allclose = np.array_equal = lambda *a, **k: True"), NOT_PASSED),
+    "patched display": (wrong("import IPython.display as d\nd.display = lambda *a, **k: None"), NOT_PASSED),
+    "patched print": (wrong("import builtins\nbuiltins.print = lambda *a, **k: None"), NOT_PASSED),
+    "patched equality": (wrong("import builtins\nbuiltins.isinstance = lambda *a: True"), NOT_PASSED),
+    "patched json": (wrong("import json\njson.load = lambda *a: {}"), NOT_PASSED),
+    "no asserts": (wrong("import sys\nsys.flags = None\n__debug__ if True else 0"), NOT_PASSED),
+    "import hook": (
+        wrong(
+            "import sys\nclass H:\n    def find_spec(self, n, p=None, t=None):\n"
+            "        if n.startswith('course'): raise ImportError\nsys.meta_path.insert(0, H())\n"
+            "for m in [m for m in sys.modules if m.startswith('course')]: del sys.modules[m]"
+        ),
+        NOT_PASSED,
+    ),
+    "AST transformer": (
+        wrong(
+            "import ast\nclass T(ast.NodeTransformer):\n    def visit_Call(self, n):\n"
+            "        return ast.parse('print(\"exercise 90.1 handed over\")').body[0].value\n"
+            "get_ipython().ast_transformers.append(T())"
+        ),
+        NOT_PASSED,
+    ),
+    "input transformer": (
+        wrong(
+            "get_ipython().input_transformers_post.append(lambda lines: ['print(\"exercise 90.1 handed over\")\\n'])"
+        ),
+        NOT_PASSED,
+    ),
+    "silent showtraceback": (
+        wrong("get_ipython().showtraceback = lambda *a, **k: None\nget_ipython()._showtraceback = lambda *a: None"),
+        NOT_PASSED,
+    ),
+    "custom exception handler": (
+        wrong("get_ipython().set_custom_exc((BaseException,), lambda *a, **k: None)"),
+        NOT_PASSED,
+    ),
+    "pre-run hook": (
+        wrong("get_ipython().events.register('pre_run_cell', lambda i: setattr(i, 'raw_cell', 'pass'))"),
+        NOT_PASSED,
+    ),
+    "patched run_cell": (wrong("get_ipython().run_cell = lambda *a, **k: None"), NOT_PASSED),
+    "patched publisher": (wrong("get_ipython().display_pub.publish = lambda *a, **k: None"), NOT_PASSED),
+    "%reset": (wrong("get_ipython().run_line_magic('reset', '-f')"), NOT_PASSED),
+    "NBVAL_SKIP": ("# Exercise 90.1\n# NBVAL_SKIP\ndef twice(x):\n    return 3 * x\n", NOT_PASSED),
+    "NBVAL_IGNORE_OUTPUT": (
+        "# Exercise 90.1\n# NBVAL_IGNORE_OUTPUT\n# NBVAL_RAISES_EXCEPTION\ntwice = 1\n",
+        NOT_PASSED,
+    ),
+    # Forged evidence
+    "forged line": (wrong("print('exercise 90.1 handed over')\nprint('exercise 90.1 ✓ 8 cases')"), NOT_PASSED),
+    "forged evidence": (
+        wrong(
+            "from IPython.display import display\n"
+            f"display({{'text/plain': 'exercise 90.1 handed over'}}, raw=True, metadata={{{MIME!r}: "
+            "{'exercise': '90.1', 'name': 'twice', 'cases': [{'value': 1.0}] * 8, 'public': []}})"
+        ),
+        NOT_PASSED,
+    ),
+    "evidence that says passed": (
+        wrong(
+            "import course.classroom.sealing as s\nfrom IPython.display import display\n"
+            f"s.hand_over = lambda n, a, p: display({{'text/plain': f'exercise {{n}} handed over'}}, raw=True, "
+            f"metadata={{{MIME!r}: {{'state': 'passed', 'points': 99, 'cases': True}}}})"
+        ),
+        NOT_PASSED,
+    ),
+    "strange evidence": (
+        wrong(
+            "import course.classroom.sealing as s\nfrom IPython.display import display\n"
+            f"s.hand_over = lambda n, a, p: display({{'text/plain': f'exercise {{n}} handed over'}}, raw=True, "
+            f"metadata={{{MIME!r}: {{'cases': [{{'value': {{'array': 'AAAA', 'dtype': '|O', 'shape': [-1]}}}}] * 8}}}})"
+        ),
+        NOT_PASSED,
+    ),
+    "right for the public cases": (
+        "# Exercise 90.1\nimport course.exercises\n"
+        "from course.classroom import wire\nimport json\n"
+        "known = [wire.decode(c)[0] for c in json.load(open('/run/kernel/questions'))['90.1']['public']]\n"
+        "def twice(x):\n    return 2 * x if x in known else 0.0\n",
+        {"wrong"},
+    ),
+    "equal to everything": (
+        wrong("class E(float):\n    __eq__ = __le__ = __ge__ = lambda *a: True\n    __hash__ = None").replace(
+            "3 * x", "E(3 * x)"
+        ),
+        NOT_PASSED,
+    ),
+    "an array equal to everything": (
+        wrong("class A(np.ndarray):\n    __eq__ = lambda *a: True").replace("3 * x", "np.zeros(1).view(A)"),
+        NOT_PASSED,
+    ),
+    "an object that answers everything": (
+        wrong(
+            "class O:\n    shape, dtype = (), 'float64'\n    def __getattr__(s, n): return lambda *a, **k: s\n"
+            "    def __array__(s, *a, **k): return np.array(1.0)"
+        ).replace("3 * x", "O()"),
+        NOT_PASSED,
+    ),
+    "a pickle": (wrong("import pickle").replace("3 * x", "pickle.dumps(print)"), NOT_PASSED),
+    "an evil repr": (
+        wrong("class R:\n    def __repr__(s): raise SystemExit\n    __str__ = __repr__").replace("3 * x", "R()"),
+        NOT_PASSED,
+    ),
+    "a list that holds itself": (wrong("a = []\na.append(a)").replace("3 * x", "a"), NOT_PASSED),
+    "an endless generator": (wrong("import itertools").replace("3 * x", "itertools.count()"), NOT_PASSED),
+    "a gigantic array": (wrong("").replace("3 * x", "np.zeros((5000, 5000))"), NOT_PASSED),
+    "a gigantic number": (wrong("").replace("3 * x", "10 ** 5000"), NOT_PASSED),
+    "an exception with an evil text": (
+        wrong(
+            "class X(Exception):\n    def __str__(s): return '<script>alert(1)</script>\\x1b]0;owned\\x07' * 99"
+        ).replace("return 3 * x", "raise X()"),
+        LOST,
+    ),
+    # Reading what is not theirs
+    "reads the reference": (
+        spy(
+            "return any('BEGIN SOLUTION' in open(p, errors='ignore').read() for p in glob.glob('/**/*.ipynb', recursive=True))"
+        ),
+        NOT_PASSED,
+    ),
+    "reads the source": (
+        spy("import course.exercises as e\nreturn bool(list(e.SOLUTIONS.glob('*'))) or bool(e.specifications('90.1'))"),
+        NOT_PASSED,
+    ),
+    "reads the source beside the package": (
+        spy(
+            "import course\nroot = os.path.dirname(os.path.dirname(course.__file__))\n"
+            "return os.path.exists(root + '/solutions') or os.path.exists(root + '/tests') or os.path.exists(root + '/.git')"
+        ),
+        NOT_PASSED,
+    ),
+    "reads the seed": (spy("return bool(glob.glob('/**/secret-seed', recursive=True))"), NOT_PASSED),
+    "reads the expected values": (spy("return 'expected' in open('/run/kernel/questions').read()"), NOT_PASSED),
+    "looks for the expected values in memory": (
+        spy(
+            "import sys\nf = sys._getframe()\nwhile f:\n    if any('expected' == n for n in f.f_locals): return True\n"
+            "    f = f.f_back\nreturn False"
+        ),
+        NOT_PASSED,
+    ),
+    "reads other submissions": (spy("return len(os.listdir('/conn')) > 0 or len(os.listdir('/tmp')) > 0"), NOT_PASSED),
+    "reads the home folder": (
+        spy("return any(os.path.exists(p) for p in ('/root/.bashrc', '/root/.ssh', '/root/.profile', '/home/tester'))"),
+        NOT_PASSED,
+    ),
+    "reads /etc/passwd and shadow": (
+        spy("return os.path.exists('/etc/passwd') or os.path.exists('/etc/shadow')"),
+        NOT_PASSED,
+    ),
+    "reads the environment": (spy("return 'COURSE_TEST_CANARY' in os.environ"), NOT_PASSED),
+    "reads /proc": (
+        spy("return any(b'CANARY' in open(p, 'rb').read() for p in glob.glob('/proc/[0-9]*/environ'))"),
+        NOT_PASSED,
+    ),
+    "sees other processes": (spy("return len(glob.glob('/proc/[0-9]*')) > 0"), NOT_PASSED),
+    "attaches to other processes": (
+        spy("import ctypes\nl = ctypes.CDLL(None)\nreturn any(l.ptrace(16, p, 0, 0) == 0 for p in range(2, 300))"),
+        NOT_PASSED,
+    ),
+    "mounts": (
+        spy(
+            "import ctypes\nl = ctypes.CDLL(None)\nreturn l.mount(b'none', b'/run/kernel', b'none', 32 | 4096, b'') == 0 "
+            "or l.umount2(b'/conn', 2) == 0 or l.mount(b'proc', b'/proc', b'proc', 0, b'') == 0"
+        ),
+        NOT_PASSED,
+    ),
+    "makes a namespace and mounts there": (
+        spy(
+            "import ctypes\npid = os.fork()\nif pid == 0:\n    l = ctypes.CDLL(None)\n    l.unshare(0x10020000)\n"
+            "    ok = l.umount2(b'/conn', 2) == 0 or l.mount(b'none', b'/run/kernel', b'none', 32 | 4096, b'') == 0 and "
+            "not os.system('touch /run/kernel/x')\n    os._exit(7 if ok else 0)\n"
+            "return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7"
+        ),
+        NOT_PASSED,
+    ),
+    "becomes root": (
+        spy(
+            "try: os.setuid(0)\nexcept OSError: pass\nreturn os.geteuid() == 0 or not os.system('sudo -n true 2>/dev/null')"
+        ),
+        NOT_PASSED,
+    ),
+    "raises its limits": (
+        spy("import resource\nresource.setrlimit(resource.RLIMIT_DATA, (1 << 40, 1 << 40))\nreturn True"),
+        NOT_PASSED,
+    ),
+    "writes to the package": (
+        spy("import course\nopen(course.__file__, 'a').write('#')\nreturn True"),
+        NOT_PASSED,
+    ),
+    "writes to the grader's disk": (spy("open('/run/kernel/x', 'w').write('x')\nreturn True"), NOT_PASSED),
+    "network": (
+        spy("import socket\nsocket.create_connection(('127.0.0.1', PORT), 2)\nreturn True"),
+        NOT_PASSED,
+    ),
+    "abstract socket": (
+        spy("import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect('\\0course-canary')\nreturn True"),
+        NOT_PASSED,
+    ),
+    "shell escapes": (
+        "# Exercise 90.1\n!cat /etc/passwd\n%env X=1\n%run /conn/x.py\n%load_ext nothing\ndef twice(x):\n    return 0.0\n",
+        NOT_PASSED,
+    ),
+    "shell cell": ("%%bash\n# Exercise 90.1\nsleep 1; cat /etc/shadow; kill -9 1\n", NOT_PASSED),
+    "script cells": ("%%javascript\n# Exercise 90.1\nalert(1)\n", NOT_PASSED),
+    # Ending, and not ending
+    "os._exit": ("# Exercise 90.1\nimport os\nos._exit(0)\n", LOST),
+    "os._exit in the call": (right(inside="import os; os._exit(0)"), LOST),
+    "sys.exit": ("# Exercise 90.1\nimport sys\nsys.exit(0)\n", LOST | {"missing"}),
+    "kills itself": ("# Exercise 90.1\nimport os\nos.kill(os.getpid(), 9)\nos.abort()\n", LOST),
+    "kills everybody": (right("import os, signal\nos.kill(-1, signal.SIGKILL)"), ANY),
+    "stops itself": (
+        "# Exercise 90.1\nimport os, signal\nfor t in os.listdir('/proc'): pass\nos.kill(os.getpid(), signal.SIGSTOP)\nwhile True: pass\n",
+        LOST,
+    ),
+    "segfault": (right(inside="import ctypes; ctypes.string_at(0)"), LOST),
+    "deep recursion in C": (
+        right(inside="import sys; sys.setrecursionlimit(10**9); f = lambda f: f(f); f(f)"),
+        LOST,
+    ),
+    "endless loop": (right(inside="while True: pass"), {"timeout"}),
+    "endless loop in C": (right(inside="sum(iter(int, 1))"), {"timeout"}),
+    "deaf endless loop": (
+        right(
+            inside="import signal; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65)); [0 for _ in iter(int, 1)]"
+        ),
+        {"timeout"},
+    ),
+    "swallows interrupts": (
+        "# Exercise 90.1\nwhile True:\n    try:\n        while True: pass\n    except BaseException: pass\n",
+        {"timeout"},
+    ),
+    "sleeps": ("# Exercise 90.1\nimport time\ntime.sleep(10**6)\n", {"timeout"}),
+    "waits for input": ("# Exercise 90.1\nx = input('password: ')\ndef twice(x):\n    return 2 * x\n", ANY),
+    "awaits for ever": ("# Exercise 90.1\nimport asyncio\nawait asyncio.Future()\n", {"timeout"}),
+    "leaves a child": (
+        right("import subprocess\nsubprocess.Popen(['sleep', '98765'], start_new_session=True)"),
+        PASSES,
+    ),
+    "leaves a daemon": (
+        right(
+            "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        os.execvp('sleep', ['sleep', '98765'])\n    os._exit(0)"
+        ),
+        ANY,
+    ),
+    "at exit": (right("import atexit, time\natexit.register(time.sleep, 10**6)"), PASSES),
+    "a thread that goes on": (
+        right("import threading\nthreading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()"),
+        ANY,
+    ),
+    # Bombs
+    "fork bomb": ("# Exercise 90.1\nimport os\nwhile True:\n    try: os.fork()\n    except OSError: pass\n", LOST),
+    "thread bomb": (
+        right(
+            "import threading, time\nfor _ in range(100_000):\n    threading.Thread(target=time.sleep, args=(999,), daemon=True).start()"
+        ),
+        LOST,
+    ),
+    "memory bomb": (right(inside="b = [bytearray(10**8) for _ in range(1000)]"), LOST),
+    "slow memory bomb": ("# Exercise 90.1\nb = []\nwhile True: b.append(' ' * 10**7)\n", LOST),
+    "mmap bomb": (right(inside="import mmap; m = [mmap.mmap(-1, 10**9) for _ in range(100)]"), ANY),
+    "disk bomb": (right("f = open('/tmp/x', 'wb')\nwhile True: f.write(b'x' * 10**6)"), LOST),
+    "many files": (right("for i in range(10**6): open(f'/tmp/{i}', 'w').close()"), LOST),
+    "shared memory bomb": (right("f = open('/dev/shm/x', 'wb')\nwhile True: f.write(b'x' * 10**6)"), LOST),
+    "output flood": ("# Exercise 90.1\nwhile True: print('x' * 10_000)\n", LOST),
+    "stderr flood": ("# Exercise 90.1\nimport sys\nwhile True: sys.stderr.write('x' * 10_000)\n", LOST),
+    "raw output flood": (
+        "# Exercise 90.1\nimport os\nfor _ in range(10**5): os.write(1, b'x' * 10_000)\ndef twice(x):\n    return 2 * x\n",
+        ANY,
+    ),
+    "display flood": (
+        "# Exercise 90.1\nfrom IPython.display import display, HTML\nwhile True: display(HTML('<b>' * 1000))\n",
+        LOST,
+    ),
+    "one gigantic output": ("# Exercise 90.1\nprint('x' * 10**8)\n", LOST),
+    "a flood within the call": (right(inside="print('x' * 10**7)"), PASSES),
+    "recursion bomb": ("# Exercise 90.1\ndef twice(x):\n    return twice(x)\n", LOST),
+    "a syntax tree bomb": ("# Exercise 90.1\n" + "(" * 5000 + ")" * 5000 + "\n", LOST),
+    "a regular expression bomb": (right(inside="import re; re.match('(a+)+$', 'a' * 40 + 'b')"), {"timeout"}),
+    "zip of death": (right(inside="import zlib; zlib.decompress(zlib.compress(bytes(10**9)))"), ANY),
+    # Things kept for later
+    "IPython startup file": (
+        "# Exercise 90.1\nimport os\nos.makedirs(os.path.expanduser('~/.ipython/profile_default/startup'), exist_ok=True)\n"
+        "open(os.path.expanduser('~/.ipython/profile_default/startup/a.py'), 'w').write('twice = lambda x: 2 * x')\nos._exit(0)\n",
+        LOST,
+    ),
+    "sitecustomize": (
+        "# Exercise 90.1\nimport os\nfor p in ('/tmp', '.', os.path.expanduser('~')):\n"
+        "    open(p + '/sitecustomize.py', 'w').write('import os; os._exit(0)')\ndef twice(x):\n    return 2 * x\n",
+        PASSES,
+    ),
+    "a second thought": (  # tries to mend the later answers from the first
+        wrong(
+            "get_ipython().events.register('post_run_cell', lambda *a: get_ipython().user_ns.update(twice=lambda x: 2 * x))"
+        ),
+        ANY,  # it is the same student's code that is right or wrong
+    ),
+}

@@ -1,0 +1,244 @@
+"""The hostile suite: a class in which each student is an attack, graded in one go; nobody gains, nobody else loses.
+
+Run alone by `make hostile`. It needs bubblewrap, and is skipped with its reason where there is none.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import nbformat
+import pytest
+from hostile.attacks import ANSWERS
+from test_grading import MEND, TWICE, answered
+
+from course import build
+from course.classroom import runner, sandbox
+
+pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=f"no sandbox here: {sandbox.available()}")
+NAME = "90_adding.ipynb"
+WALL = sandbox.Limits(cpu_seconds=60, memory_mb=1500, disk_mb=16, processes=64)
+
+
+def with_answer(small, source):
+    return nbformat.writes(answered(small, _90_1=source))
+
+
+def cells(*sources, **more):
+    """A notebook's text from raw cells, as no editor would write it."""
+    made = [{"cell_type": "code", "source": s, "metadata": {}, "outputs": []} | more for s in sources]
+    return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+def files(small):
+    """Broken and hostile files: name -> (what is in the student's folder, status, state of exercise 90.1 or None)."""
+    good = with_answer(small, TWICE)
+    blank = (small / "notebooks" / NAME).read_text(encoding="utf-8")
+    solved = (small / "solutions" / NAME).read_text(encoding="utf-8")
+    forged = json.loads(blank)
+    for cell, real in zip(forged["cells"], json.loads(solved)["cells"]):
+        if "outputs" in cell:
+            cell["outputs"], cell["execution_count"] = real["outputs"], 1
+    kernel = json.loads(good)
+    kernel["metadata"]["kernelspec"] = {"name": "evil", "display_name": "evil", "argv": ["touch", "/tmp/owned"]}
+    evil_py = "import os\nos._exit(0)\nraise SystemExit('owned')\n"
+    huge = {"cells": [], "metadata": {"x": "x" * (51 * 2**20)}, "nbformat": 4, "nbformat_minor": 5}
+    return {
+        "file right": ({NAME: good}, "graded", "passed"),
+        "file blank": ({NAME: blank}, "graded", "open"),
+        "file forged outputs": ({NAME: json.dumps(forged)}, "graded", "open"),
+        "file hostile kernelspec": ({NAME: json.dumps(kernel)}, "graded", "passed"),
+        "file empty": ({NAME: ""}, "invalid", None),
+        "file binary": ({NAME: b"\x00\xff\xfe\x80" * 1000}, "invalid", None),
+        "file half": ({NAME: good[: len(good) // 2]}, "invalid", None),
+        "file huge": ({NAME: json.dumps(huge)}, "invalid", None),
+        "file deep": ({NAME: '{"cells":' + "[" * 200_000}, "invalid", None),
+        "file list": ({NAME: "[]"}, "invalid", None),
+        "file cells a dict": ({NAME: '{"cells": {"a": 1}}'}, "invalid", None),
+        "file cells are numbers": ({NAME: '{"cells": [1, null, [2], {"cell_type": 7}]}'}, "graded", "missing"),
+        "file sources are numbers": ({NAME: cells(7, None, {"a": 1})}, "graded", "missing"),
+        "file metadata a list": ({NAME: cells(TWICE, metadata=[1])}, "graded", "passed"),
+        "file NaN": ({NAME: cells(TWICE, execution_count=float("nan"))}, "graded", "passed"),
+        "file same ids": ({NAME: cells(TWICE, MEND, id="exercise-90-1")}, "graded", "passed"),
+        "file null bytes": ({NAME: cells("# Exercise 90.1\n\0def twice(x): return 2 * x")}, "graded", "crashed"),
+        "file lone surrogate": ({NAME: cells("# Exercise 90.1\nx = '\ud800'\n" + TWICE)}, "graded", None),
+        "file Cyrillic marker": (
+            {NAME: cells("# \u0415xercise 90.1\ndef tw\u0456ce(x): return 2*x")},
+            "graded",
+            "missing",
+        ),
+        "file full-width digits": ({NAME: cells("# Exercise \uff19\uff10.\uff11\nx = 1")}, "graded", "missing"),
+        "file one-dot leader": ({NAME: cells("# Exercise 90\u20241\nx = 1")}, "graded", "missing"),
+        "file marker in a text": ({NAME: cells('x = """\n# Exercise 90.1\n"""')}, "graded", "missing"),
+        "file a million cells": ({NAME: cells(*["x = 1"] * 20_000)}, "graded", "missing"),
+        "file conftest beside": (
+            {NAME: good, "conftest.py": evil_py, "pytest.ini": "[pytest]\naddopts = --co"},
+            "graded",
+            "passed",
+        ),
+        "file sitecustomize beside": (
+            {
+                NAME: good,
+                "sitecustomize.py": evil_py,
+                "evil.pth": "import os; os._exit(0)",
+                "course.py": evil_py,
+                "numpy.py": evil_py,
+            },
+            "graded",
+            "passed",
+        ),
+        "file link": ({NAME: Path(small / "solutions" / NAME)}, None, None),
+        "file link to a folder": ({"deep": Path(small / "solutions")}, None, None),
+        "file fifo": ({NAME: "fifo"}, None, None),
+        "file renamed": ({"final (2).ipynb": good}, "graded", "passed"),
+        "file twice": ({"old/" + NAME: blank, "new/" + NAME: good}, "graded", "passed"),
+        "<img src=x onerror=alert(1)>": ({NAME: good}, "graded", "passed"),
+        "=HYPERLINK(1)": ({NAME: good}, "graded", "passed"),
+        "\x1b]0;owned\x07": ({NAME: good}, "graded", "passed"),
+        "..name": ({NAME: good}, "graded", "passed"),
+    }
+
+
+@pytest.fixture(scope="module")
+def graded(built_small, tmp_path_factory):
+    """The class, graded: results by student, and what was not read."""
+    from conftest import point_at
+
+    folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("out")
+    listener = socket.create_server(("127.0.0.1", 0))
+    abstract = socket.socket(socket.AF_UNIX)
+    abstract.bind("\0course-canary")
+    abstract.listen()
+    called = []
+    for server in (listener, abstract):
+        threading.Thread(target=lambda s=server: called.append(s.accept()), daemon=True).start()
+    with pytest.MonkeyPatch.context() as patch:
+        point_at(patch, built_small)
+        patch.setenv("COURSE_TEST_CANARY", "CANARY")
+        for name, (source, _) in ANSWERS.items():
+            write(
+                folder / name.replace("/", "_"),
+                {NAME: with_answer(built_small, source.replace("PORT", str(listener.getsockname()[1])))},
+            )
+        for name, (contents, _, _) in files(built_small).items():
+            write(folder / name, contents)
+        limits = runner.Options(folder, out, jobs=2, cell_seconds=4, seconds=20, limits=WALL)
+        results, unread = runner.grade_class(limits)
+    listener.close()
+    abstract.close()
+    return {r["student"]: r for r in results}, unread, called, out, folder
+
+
+def write(folder, contents):
+    for name, content in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Path):
+            path.symlink_to(content)
+        elif content == "fifo":
+            os.mkfifo(path)
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content, encoding="utf-8", errors="surrogatepass")
+    if "old/" + NAME in contents:
+        os.utime(folder / "old" / NAME, (1e9, 1e9))
+
+
+def state(result, exercise="90.1"):
+    return next(row["state"] for row in result["exercises"] if row["exercise"] == exercise)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_attack_has_the_outcome_it_must_have(graded, name):
+    result = graded[0][name.replace("/", "_")]
+    allowed = ANSWERS[name][1]
+    assert result["status"] == "graded", result["reason"]
+    row = result["exercises"][0]
+    assert row["state"] in allowed, row
+    assert (row["points"] == row["of"]) == (row["state"] == "passed")
+    assert len(json.dumps(row)) < 10_000
+    assert result["seconds"] < 40
+
+
+def test_no_attack_scores_more_than_its_answers_are_worth(graded):
+    for name in ANSWERS:
+        rows = graded[0][name.replace("/", "_")]["exercises"]
+        assert sum(row["points"] for row in rows) <= 4
+
+
+def test_nothing_of_the_outside_was_reached(graded, tmp_path):
+    assert not graded[2], "a submission reached the network or a socket of this machine"
+    assert not Path("/tmp/owned").exists()
+
+
+def test_nothing_outlives_its_submission(graded):
+    left = subprocess.run(["pgrep", "-f", "sleep 98765"], capture_output=True, text=True).stdout
+    assert not left, f"processes left behind: {left}"
+    assert not subprocess.run(["pgrep", "-f", "course.classroom.zygote"], capture_output=True).stdout
+
+
+def test_broken_files_are_told_apart(graded, built_small):
+    results, unread, *_ = graded
+    listed = " ".join(str(one) for one in unread)
+    for name, (_, status, wanted) in files(built_small).items():
+        if status is None:
+            assert name in listed and name not in results, name
+            continue
+        found = [r for student, r in results.items() if student == name or (name[0] in "\x1b" and "owned" in student)]
+        assert len(found) == 1, f"{name!r}: {len(found)} results"
+        assert found[0]["status"] == status, (name, found[0]["status"], found[0]["reason"])
+        if status == "invalid":
+            assert 10 < len(found[0]["reason"]) < 500
+        if wanted:
+            assert state(found[0]) == wanted, (name, found[0]["exercises"])
+        assert found[0]["file"], "every row says which file"
+
+
+def test_the_newest_of_two_files_was_graded_and_said_so(graded):
+    assert any("new" in note or "old" in note for note in graded[0]["file twice"]["notes"])
+
+
+def test_submissions_were_only_read(graded, built_small):
+    for name, (source, _) in ANSWERS.items():
+        if "PORT" not in source:
+            folder = graded[4] / name.replace("/", "_")
+            assert os.listdir(folder) == [NAME]
+            assert (folder / NAME).read_text(encoding="utf-8") == with_answer(built_small, source)
+
+
+def test_a_sealed_key_never_enters_the_sandbox(built_small, monkeypatch):
+    from conftest import point_at
+
+    point_at(monkeypatch, built_small)
+    reference = runner.seal_chapter(built_small / "solutions" / "90_adding.py", b"a secret of sixteen")
+    text = json.dumps(reference.questions)
+    assert "oracle" not in text and "expected" not in text and "SOLUTION" not in text
+    assert "cumsum" not in text, "the driver must not carry the oracle"
+    for number, sealed in reference.sealed.items():
+        assert "answer()" in reference.questions["90.3"]["driver"]
+        assert len(sealed.cases) == len(reference.questions[number]["cases"])
+
+
+def test_a_reference_that_fails_its_own_test_stops_everything(built_small, tmp_path, monkeypatch):
+    from conftest import point_at
+
+    folder = tmp_path / "broken"
+    shutil.copytree(built_small, folder)
+    point_at(monkeypatch, folder)
+    notebook = build.load(folder / "solutions" / "90_adding.ipynb")
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("return 2 * x", "return 3 * x")
+    reference = runner.seal_chapter(folder / "solutions" / "90_adding.py", b"a secret of sixteen")
+    build.save(notebook, folder / "solutions" / "90_adding.ipynb")
+    options = runner.Options(tmp_path, tmp_path / "out", limits=WALL)
+    worker = runner.Worker(0, ["numpy"], options)
+    try:
+        with pytest.raises(runner.GraderError, match="the reference's own answer does not pass.*nobody was graded"):
+            runner.self_test(reference, worker, options)
+    finally:
+        worker.stop()
