@@ -77,6 +77,7 @@ def grade(
     exercise: Annotated[list[str] | None, typer.Option(help="Of a class: regrade this exercise; repeatable.")] = None,
     force: Annotated[bool, typer.Option(help="Of a class: grade again what is graded.")] = False,
     require_sandbox: Annotated[bool, typer.Option(help="Of a class: refuse to run without a sandbox.")] = False,
+    cluster: Annotated[str, typer.Option(help="Of a class: the address of a Dask scheduler to send it to.")] = "",
 ):
     """Grade the answers in a chapter's notebook, or a class of notebooks (--submissions DIR --out DIR).
 
@@ -84,7 +85,9 @@ def grade(
     are only read.
     """
     if submissions:
-        return grade_class(submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds)
+        return grade_class(
+            submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds, cluster
+        )
     if not which:
         fail("Which chapter? For example: course grade 03. A class: course grade --submissions DIR --out DIR")
     from rich.table import Table
@@ -127,7 +130,7 @@ def grade(
     raise typer.Exit(0 if right == len(verdicts) else 1)
 
 
-def grade_class(submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds):
+def grade_class(submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds, cluster):
     """The instructor's half of `grade`."""
     from course import chapters, exercises
     from course.classroom import command, runner
@@ -146,11 +149,12 @@ def grade_class(submissions, out, seed_file, rules, jobs, student, exercise, for
             out,
             seed_file,
             jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)),
-            sandboxed=command.choose_wall(require_sandbox),
+            sandboxed=bool(cluster) or command.choose_wall(require_sandbox),
             cell_seconds=seconds or runner.CELL_SECONDS,
             students=tuple(student or ()),
             exercises=tuple(exercise or ()),
             force=force,
+            cluster=cluster,
         )
         results = command.grade(options, rules, console())
     except (runner.GraderError, RulesError, exercises.ExerciseError) as error:

@@ -19,6 +19,7 @@ from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 from course import build, exercises, submission
 
 CELL_SECONDS = 60  # for a graded cell, unless --nbval-cell-timeout says otherwise
+RESTORE_SECONDS = 10
 CELL_BYTES = 1_000_000  # of output of a graded cell
 NBVAL_SECONDS = 2000  # nbval's own default, which no learner wants to wait for
 PROCESS_ENDED = "the Python process ended: is there an exit() or quit() in the answer?"
@@ -86,9 +87,9 @@ class WatchedKernel(RunningKernel):
                 raise Flood(f"it printed more than {self.limit // 1_000_000} MB: take out the print")
         return message
 
-    def quietly(self, code):
+    def quietly(self, code, seconds=CELL_SECONDS):
         """Run code that is not a cell's, and wait for it; raises RuntimeError where it fails."""
-        self.await_reply(self.kc.execute(code, silent=True, store_history=False), timeout=CELL_SECONDS)
+        self.await_reply(self.kc.execute(code, silent=True, store_history=False), timeout=seconds)
         if self.reply.get("status") != "ok":
             raise RuntimeError(f"the grader's own code failed: {self.reply.get('ename')}: {self.reply.get('evalue')}")
 
@@ -284,8 +285,8 @@ class GradedCell(CourseCell):
         """Have the kernel as the lesson's definitions left it, a fresh one where an earlier answer has ended it."""
         notebook = self.parent
         try:
-            notebook.kernel.quietly(RESTORE)
-        except (RuntimeError, AttributeError, Empty):  # dead, stopped by nbval, or deaf
+            notebook.kernel.quietly(RESTORE, RESTORE_SECONDS)
+        except (RuntimeError, AttributeError, Empty, ValueError):  # dead, stopped by nbval, deaf, or talking nonsense
             notebook.fresh_kernel()
             if self.role == "check" and self.exercise not in notebook.crashes:
                 notebook.kernel.quietly(notebook.answers[self.exercise].source)

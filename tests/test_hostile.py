@@ -99,7 +99,7 @@ def files(small):
         "<img src=x onerror=alert(1)>": ({NAME: good}, "graded", "passed"),
         "=HYPERLINK(1)": ({NAME: good}, "graded", "passed"),
         "\x1b]0;owned\x07": ({NAME: good}, "graded", "passed"),
-        "..name": ({NAME: good}, "graded", "passed"),
+        "name..": ({NAME: good}, "graded", "passed"),
     }
 
 

@@ -392,11 +392,17 @@ def test_a_zip_without_a_name_beside_others(group):
 
 def test_paths_that_lead_out(group, tmp_path):
     names = ["../03_convolution.ipynb", "a/../../03_convolution.ipynb", "/tmp/03_convolution.ipynb"]
-    names += ["C:\\03_convolution.ipynb", "..\\03_convolution.ipynb", "good\\03_convolution.ipynb"]
+    names += [
+        "x" * 60_000 + "/03_convolution.ipynb",
+        "C:\\03_convolution.ipynb",
+        "..\\03_convolution.ipynb",
+        "good\\03_convolution.ipynb",
+    ]
     group.put("anna.zip", text=zipped(names)).put("ben/03_convolution.ipynb")
     before = {p for p in tmp_path.rglob("*")}
     assert group.read()["anna", "03"] == "anna.zip/good/03_convolution.ipynb"
-    assert [u.reason for u in group.unread] == ["its path leads out of the zip"] * 5
+    assert [u.reason for u in group.unread].count("its path leads out of the zip") == 5
+    assert len(group.unread) == 6 and all(len(u.path) < 600 for u in group.unread)
     assert all(group.workspace in p.parents or p == group.workspace for p in {*tmp_path.rglob("*")} - before)
 
 

@@ -111,6 +111,9 @@ def test_own_work_is_not_listed(seed):
 def test_what_the_reference_and_the_stub_have_is_forced():
     assert pairs({"anna": ORIGINAL, "ben": DISGUISES["names"]}, {"3.4": [OTHER, ORIGINAL]}) == []
     assert len(pairs({"anna": ORIGINAL, "ben": DISGUISES["names"]}, {})) == 1
+    notes = []
+    assert len(pairs({"anna": ORIGINAL, "ben": ORIGINAL}, {"3.4": ["def", OTHER]}, notes.append)) == 1
+    assert notes == ["reference 1, exercise 3.4: not compared with others, it is not Python"]
 
 
 def test_what_many_wrote_is_nobodys(seed):
@@ -171,9 +174,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_sources_take_a_moment_and_are_named(kind):
-    notes, began = [], time.perf_counter()
+    notes, began = [], time.process_time()
     found = pairs({"anna": ORIGINAL, "ben": ORIGINAL, "mallory": HOSTILE[kind], "moe": HOSTILE[kind]}, {}, notes.append)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
     assert [(p.first, p.second) for p in found if p.first == "anna"] == [("anna", "ben")]
     assert all("not compared" in note and note.startswith(("mallory", "moe")) for note in notes)
     if kind not in ("deep lists", "long sum", "long attribute", "many decorators"):
@@ -184,15 +187,15 @@ def test_a_class_of_500_quickly(seed):
     rng = random.Random(seed)
     results = []
     for i in range(500):
-        answers = {f"3.{e}": own_work(rng, i) for e in range(1, 8)}
+        answers = {f"3.{e}": own_work(rng, i) for e in range(1, 4)}
         if i % 25 == 0:
             answers["3.1"] = renamed(ORIGINAL, grid=f"g{i}")
         if i % 100 == 1:
             answers["3.2"] = OTHER
         results.append({"student": f"s{i}", "chapter": "03", "answers": answers})
-    began = time.perf_counter()
-    found = similar_pairs(results, {f"3.{e}": REFERENCE for e in range(1, 8)})
-    assert time.perf_counter() - began < 10
+    began = time.process_time()
+    found = similar_pairs(results, {f"3.{e}": REFERENCE for e in range(1, 4)})
+    assert time.process_time() - began < 5
     assert len(found) == 20 * 19 // 2 + 5 * 4 // 2 and {p.exercise for p in found} == {"3.1", "3.2"}
 
 

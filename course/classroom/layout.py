@@ -35,6 +35,7 @@ MOST_NOTEBOOKS = 500  # notebooks of one student
 MOST_BYTES = 200 * 2**20  # unpacked for one student
 MOST_LISTED = 20  # unread files of one student that are named; the others are counted
 MOST_DEPTH = 25  # folders in folders
+MOST_LETTERS = 255  # of a name in a zip, as on a disk
 MOST_ZIPS = 2  # a zip of one student may hold another, and no more
 DIRECTORY_BYTES = 2**20  # of a student's zip's table of contents; a class's may have 64 times as much
 RATIO = 200  # unpacked to packed size; English text reaches 5, a notebook's repeated logs 50
@@ -476,8 +477,8 @@ class _Reader(contextlib.ExitStack):
                 return
             if not names or ".." in names or info.filename.startswith(("/", "\\")) or ":" in names[0][1:2]:
                 self.refuse(shown, "its path leads out of the zip", owner)
-            elif len(names) > MOST_DEPTH:
-                self.refuse(shown[:500], "too many folders inside each other", owner)
+            elif len(names) > MOST_DEPTH or max(map(len, names)) > MOST_LETTERS:
+                self.refuse(shown[:500], "too many folders inside each other, or too long a name", owner)
             elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 self.refuse(shown, KINDS.get(stat.S_IFMT(mode), "not a plain file"), owner)
             else:

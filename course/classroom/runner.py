@@ -1,5 +1,6 @@
 """Grading a class: which submissions, in which order, by which workers, and results that survive anything."""
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 from course import __version__, build, chapters, submission
 from course.classroom import layout, sealing
@@ -47,6 +49,7 @@ class Options:
     students: tuple = ()
     exercises: tuple = ()
     force: bool = False
+    cluster: str = ""
 
 
 @dataclass
@@ -159,7 +162,7 @@ class Worker:
             except (OSError, ValueError) as error:
                 reason = f"the worker failed: {error}"
             self.stop()
-        return {"status": "fault", "reason": reason, "exercises": {}, "answers": {}, "seconds": 0.0}
+        return fault(reason)
 
     def _receive(self, seconds):
         deadline, data = time.monotonic() + seconds, b""
@@ -247,6 +250,10 @@ class Results:
 
     def save(self, result, stem):
         """Store a result by rename; an earlier one that was different goes to history."""
+        if not self.folder.is_dir():
+            raise GraderError(
+                f"the output folder {self.folder} has vanished; put it back, and run the same command again"
+            )
         path = self.path(result["student"], stem)
         if path.exists():
             kept = self.folder / "history" / path.parent.name
@@ -314,52 +321,109 @@ def file_digest(path):
 
 
 def work(todo, done, references, results, modules, options, say):
-    """Let the workers grade what is to do; the first fault that is not a submission's stops everything."""
-    waiting, finished = queue.Queue(), queue.Queue()
-    for task in todo:
-        waiting.put(task)
-    stop = threading.Event()
-
-    def serve(number):
-        worker = Worker(number, modules, options)
-        try:
-            if number == 0:
-                for reference in references.values():
-                    self_test(reference, worker, options)
-                tested.set()
-            tested.wait()
-            while not stop.is_set():
-                try:
-                    task = waiting.get_nowait()
-                except queue.Empty:
-                    break
-                one, wanted, _, _ = task
-                finished.put((task, worker.run(references[one.chapter].job(one.path, wanted, options))))
-        except BaseException as error:
-            finished.put((None, error))
-        finally:
-            tested.set()
-            worker.stop()
-
-    tested = threading.Event()
-    count = max(1, min(options.jobs, len(todo)))
-    threads = [threading.Thread(target=serve, args=(n,), daemon=True) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in todo:
-            task, report = finished.get()
-            if task is None:
-                raise report
+    """Let the workers grade what is to do; the first error that is the grader's own stops everything."""
+    jobs = ((task, references[task[0].chapter].job(task[0].path, task[1], options)) for task in todo)
+    with (Cluster if options.cluster else Crew)(references, modules, options, len(todo)) as crew:
+        for task, report in crew.run(jobs):
             result = conclude(task, report, references[task[0].chapter], options)
             results.save(result, references[task[0].chapter].chapter.stem)
             done.append(result)
             say("graded", result)
-    finally:
-        stop.set()
-        tested.set()
-        for thread in threads:
+
+
+class Crew:
+    """Workers of this machine, a thread each to talk to it."""
+
+    def __init__(self, references, modules, options, most):
+        self.references, self.options = references, options
+        self.workers = [Worker(number, modules, options) for number in range(max(1, min(options.jobs, most)))]
+        self.stop, self.finished = threading.Event(), queue.Queue()
+
+    def __enter__(self):
+        for reference in self.references.values():
+            self_test(reference, self.workers[0], self.options)
+        return self
+
+    def run(self, jobs):
+        """Yields (task, report) for each of the pairs (task, job), as they come."""
+        waiting, count = queue.Queue(), 0
+        for pair in jobs:
+            waiting.put(pair)
+            count += 1
+        self.threads = [threading.Thread(target=self.serve, args=(w, waiting), daemon=True) for w in self.workers]
+        for thread in self.threads:
+            thread.start()
+        for _ in range(count):
+            task, report = self.finished.get()
+            if isinstance(report, BaseException):
+                raise report
+            yield task, report
+
+    def serve(self, worker, waiting):
+        with contextlib.suppress(queue.Empty):
+            while not self.stop.is_set():
+                task, job = waiting.get_nowait()
+                try:
+                    self.finished.put((task, worker.run(job)))
+                except BaseException as error:
+                    self.finished.put((task, error))
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in getattr(self, "threads", ()):
             thread.join()
+        for worker in self.workers:
+            worker.stop()
+
+
+class Cluster:
+    """Workers of a Dask cluster, on other machines. Each needs the course, and bubblewrap, installed; notebooks travel
+    with their jobs, the key stays here. A job whose machine is lost is given to another."""
+
+    def __init__(self, references, modules, options, most):
+        try:
+            from dask.distributed import Client
+        except ImportError:
+            raise GraderError("--cluster needs dask.distributed: pip install -e '.[cluster]'") from None
+        self.references, self.options = references, options
+        self.setup = {"modules": modules, "limits": asdict(options.limits), "sandboxed": options.sandboxed}
+        try:
+            self.client = Client(options.cluster, timeout=20, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise GraderError(f"there is no Dask scheduler at {options.cluster}: {error}") from None
+
+    def __enter__(self):
+        for reference in self.references.values():
+            self_test(reference, SimpleNamespace(run=lambda job: self.submit(job).result()), self.options)
+        return self
+
+    def submit(self, job):
+        from course.classroom.cluster import run_there
+
+        files = {name: base64.b64encode(Path(job[name]).read_bytes()).decode() for name in ("path", "reference")}
+        return self.client.submit(run_there, job, files, self.setup, pure=False, retries=2)
+
+    def run(self, jobs):
+        """Yields (task, report) for each of the pairs (task, job), as they come."""
+        from dask.distributed import as_completed
+
+        tasks = {}
+        for task, job in jobs:
+            tasks[self.submit(job)] = task
+        for future in as_completed(list(tasks)):
+            try:
+                report = future.result()
+            except Exception as error:
+                report = fault(f"the cluster lost it: {type(error).__name__}: {error}")
+            yield tasks.pop(future), report
+
+    def __exit__(self, *_):
+        self.client.close()
+
+
+def fault(reason):
+    """The report of a job that the grader could not do."""
+    return {"status": "fault", "reason": reason, "exercises": {}, "answers": {}, "seconds": 0.0}
 
 
 def conclude(task, report, reference, options):

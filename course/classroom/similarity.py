@@ -67,14 +67,15 @@ def similar_pairs(results, references, note=lambda sentence: None):
 def _pairs(exercise, sources, references, note):
     """The pairs of one exercise; sources: by student."""
     forest, parts = {}, {}
-    for student, source in sorted(sources.items()):
+    references = [references] if isinstance(references, str) else references
+    named = [*sorted(sources.items()), *enumerate(references, 1)]
+    for name, source in named:  # students by their names, references by their numbers
         try:
-            parts[student] = parts_of(source, forest)
+            parts[name] = parts_of(source, forest)
         except ValueError as error:
-            note(f"{student}, exercise {exercise}: not compared with others, {error}")
-    forced = set()
-    for source in [references] if isinstance(references, str) else references:
-        forced |= parts_of(source, forest)
+            who = name if isinstance(name, str) else f"reference {name}"
+            note(f"{who}, exercise {exercise}: not compared with others, {error}")
+    forced = set().union(*(parts.pop(name) for name in list(parts) if not isinstance(name, str)))
     spread = Counter(part for own in parts.values() for part in own)
     common = max(FEW, COMMON * len(parts))
     weights = {

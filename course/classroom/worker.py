@@ -69,6 +69,17 @@ class SealedCell(nbplugin.GradedCell):
     def patience(self, asked):
         return min(self.parent.job.cell_seconds, max(self.parent.deadline - time.monotonic(), 0.01))
 
+    def run_cell(self):
+        try:
+            super().run_cell()
+        except (nbplugin.nbval.NbCellError, sandbox.SandboxError):
+            raise
+        except Exception as error:
+            # A kernel that an answer has got hold of can send anything. The reference ran here without a fault.
+            self.parent.fresh_kernel()
+            what = f"its kernel sent something that is no message ({type(error).__name__})"
+            raise nbplugin.Ended(self.cell_num, what, self.cell.source) from None
+
     def accept(self):
         for output in reversed(self.test_outputs):
             metadata = output.get("metadata")

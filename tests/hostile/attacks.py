@@ -93,6 +93,27 @@ ANSWERS = {
     ),
     "patched run_cell": (wrong("get_ipython().run_cell = lambda *a, **k: None"), NOT_PASSED),
     "patched publisher": (wrong("get_ipython().display_pub.publish = lambda *a, **k: None"), NOT_PASSED),
+    "malformed messages": (
+        wrong(
+            "k = get_ipython().kernel\nfor c in ({}, {'name': 1}, {'data': 3}, {'execution_state': []}):\n"
+            "    for t in ('stream', 'display_data', 'execute_result', 'error', 'status', 'nonsense'):\n"
+            "        k.session.send(k.iopub_socket, t, content=c, parent=k.get_parent())"
+        ),
+        NOT_PASSED,
+    ),
+    "messages that are no JSON": (
+        wrong(
+            "k = get_ipython().kernel\nfor _ in range(9): k.iopub_socket.send_multipart([b'x', b'<IDS|MSG>', b'', b'\\xff'])"
+        ),
+        NOT_PASSED,
+    ),
+    "an early idle": (
+        wrong(
+            "k = get_ipython().kernel\nk.session.send(k.iopub_socket, 'status', content={'execution_state': 'idle'}, "
+            "parent=k.get_parent())"
+        ),
+        NOT_PASSED,
+    ),
     "%reset": (wrong("get_ipython().run_line_magic('reset', '-f')"), NOT_PASSED),
     "NBVAL_SKIP": ("# Exercise 90.1\n# NBVAL_SKIP\ndef twice(x):\n    return 3 * x\n", NOT_PASSED),
     "NBVAL_IGNORE_OUTPUT": (

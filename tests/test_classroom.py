@@ -1,0 +1,309 @@
+"""Grading a class: results that survive kills, full disks and changed references; sealing; the command."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+import pytest
+from conftest import point_at
+from test_grading import TWICE, answered
+
+from course import build, chapters, exercises
+from course.classroom import command, runner, sandbox, sealing, wire
+from course.comparing import compare, plain
+
+NAME = "90_adding.ipynb"
+WALL = sandbox.Limits(cpu_seconds=60, memory_mb=1500, disk_mb=16, processes=64)
+walled = pytest.mark.skipif(bool(sandbox.available()), reason=f"no sandbox here: {sandbox.available()}")
+
+
+@pytest.fixture
+def world(built_small, tmp_path, monkeypatch):
+    """A class of five with the small chapter, all of it to be changed at will: (class, out)."""
+    shutil.copytree(built_small, tmp_path / "course")
+    point_at(monkeypatch, tmp_path / "course")
+    answers = {
+        "anna": TWICE,
+        "ben": "# Exercise 90.1\ndef twice(x):\n    return 3 * x\n",
+        "cleo": "# Exercise 90.1\nimport os\nos._exit(0)\n",
+        "dan": "# Exercise 90.1\ndef twice(x):\n    y = x\n    return y + x\n",
+    }
+    for student, source in answers.items():
+        (tmp_path / "class" / student).mkdir(parents=True)
+        text = nbformat.writes(answered(built_small, _90_1=source))
+        (tmp_path / "class" / student / NAME).write_text(text, encoding="utf-8")
+    (tmp_path / "class" / "eve").mkdir()
+    (tmp_path / "class" / "eve" / NAME).write_text("{")
+    return tmp_path / "class", tmp_path / "out"
+
+
+def options(world, **more):
+    return runner.Options(*world, jobs=2, cell_seconds=10, seconds=30, limits=WALL, **more)
+
+
+def grade(world, **more):
+    """Grade; the results by student and how many were graded this time."""
+    events = []
+    results, _ = runner.grade_class(options(world, **more), lambda *event: events.append(event))
+    return {r["student"]: r for r in results}, [e[1]["student"] for e in events if e[0] == "graded"]
+
+
+def decided(results):
+    """What must not depend on when or how often the grader ran."""
+    return {
+        s: (r["status"], [(e["exercise"], e["state"], e["hint"]) for e in r["exercises"]]) for s, r in results.items()
+    }
+
+
+@walled
+def test_a_class_is_graded_once_and_again_only_where_something_changed(world):
+    first, done = grade(world)
+    assert sorted(done) == ["anna", "ben", "cleo", "dan", "eve"]
+    assert decided(first)["anna"] == (
+        "graded",
+        [("90.1", "passed", ""), ("90.2", "passed", ""), ("90.3", "passed", "")],
+    )
+    assert first["ben"]["exercises"][0]["hint"] == "That is three times."
+    assert first["cleo"]["exercises"][0]["state"] == "crashed"
+    assert first["eve"]["status"] == "invalid" and "not a notebook" in first["eve"]["reason"]
+    again, done = grade(world)
+    assert done == ["eve"]  # what could not be graded is tried again
+    assert {s: r for s, r in again.items() if s != "eve"} == {s: r for s, r in first.items() if s != "eve"}
+    _, done = grade(world, students=("ben",), force=True)
+    assert done == ["ben"]
+    path = world[0] / "anna" / NAME
+    path.write_text(path.read_text().replace("x + x", "x * 7"))
+    later, done = grade(world)
+    assert sorted(done) == ["anna", "eve"] and later["anna"]["exercises"][0]["state"] == "wrong"
+    assert len(list((world[1] / "history").rglob("*.json"))) >= 2, "older results are kept"
+
+
+@walled
+def test_a_changed_reference_regrades_what_it_touches(world):
+    first, _ = grade(world)
+    source = exercises.SOLUTIONS / "90_adding.py"
+    source.write_text(source.read_text().replace("The sign is kept.", "You kept the sign."))
+    build.build(chapters.read_chapter(source))
+    later, done = grade(world)
+    assert sorted(done) == ["anna", "ben", "cleo", "dan", "eve"]
+    for student in ("anna", "ben"):
+        same = [
+            a == b
+            for a, b in zip(
+                first[student]["digests"]["exercises"].values(), later[student]["digests"]["exercises"].values()
+            )
+        ]
+        assert same == [True, False, True]
+        for row in (0, 2):  # untouched, down to the seconds that they took
+            assert first[student]["exercises"][row] == later[student]["exercises"][row]
+
+
+@walled
+def test_a_killed_run_goes_on_where_it_stopped(world):
+    seen = []
+
+    def die(event, *what):
+        if event == "graded":
+            seen.append(what[0])
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.grade_class(options(world), die)
+    kept = {r["student"]: r for r in seen}
+    results, done = grade(world)
+    assert not set(done) & {s for s in kept if s != "eve"}
+    assert all(results[s] == kept[s] for s in kept if s != "eve")
+    shutil.rmtree(world[1] / "results")
+    fresh, _ = grade(world)
+    assert decided(fresh) == decided(results)
+
+
+@walled
+def test_a_full_disk_and_a_vanished_folder_are_said_and_lose_nothing(world, monkeypatch):
+    real, count = build.write, []
+
+    def write(path, text):
+        count.append(path)
+        if len(count) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real(path, text)
+
+    monkeypatch.setattr(build, "write", write)
+    with pytest.raises(OSError, match="No space left"):
+        grade(world)
+    monkeypatch.setattr(build, "write", real)
+    assert len(list((world[1] / "results").rglob("*.json"))) == 2
+    results, done = grade(world)
+    assert len(results) == 5 and len(done) <= 4
+
+    def vanish(event, *what):
+        if event == "begin":
+            shutil.rmtree(world[1])
+
+    with pytest.raises(runner.GraderError, match="has vanished"):
+        runner.grade_class(options(world, force=True, seed_file=world[0].parent / "seed"), vanish)
+
+
+@walled
+def test_half_a_result_counts_as_none(world):
+    first, _ = grade(world)
+    path = next((world[1] / "results" / "anna").glob("*.json"))
+    path.write_text(path.read_text()[:100])
+    later, done = grade(world)
+    assert "anna" in done and decided(later) == decided(first)
+
+
+def test_the_secret_is_made_once_and_kept_to_its_owner(tmp_path):
+    path = tmp_path / "deep" / "seed"
+    secret = runner.read_secret(path)
+    assert runner.read_secret(path) == secret and path.stat().st_mode & 0o777 == 0o600
+    path.write_text("short")
+    with pytest.raises(runner.GraderError, match="too short to be a secret"):
+        runner.read_secret(path)
+    with pytest.raises(runner.GraderError, match="cannot be used"):
+        runner.read_secret(tmp_path)
+
+
+def test_the_secret_changes_the_cases(small):
+    source = small / "solutions" / "90_adding.py"
+    one, two = (sealing.seal(source, secret) for secret in (b"a" * 16, b"b" * 16))
+    assert one["90.1"].cases != two["90.1"].cases and one["90.1"].digest != two["90.1"].digest
+    assert one["90.1"].cases != one["90.1"].spec.draw_cases()
+
+
+def test_every_case_of_every_chapter_can_be_sealed(chapter):
+    for number, sealed in sealing.seal(chapter.path, b"0123456789abcdef").items():
+        for case, form in zip(sealed.cases, sealed.questions["cases"]):
+            assert compare(plain(wire.decode(json.loads(json.dumps(form)))), plain(case)) is None, number
+
+
+def test_values_cross_the_wall_unchanged(seed):
+    rng = np.random.default_rng(seed)
+    for value in [
+        None, True, 3, -(2**80), 0.1, float("nan"), float("inf"), "ü\ud800", [1, [2.5, "x"]], {"a": 1, 2: [3]}, {},
+        rng.normal(size=(2, 3)), rng.integers(0, 9, (4,), dtype="uint8"), np.float32(1.5), np.zeros((0, 3)), np.array(2.0),
+        rng.normal(size=3).astype(">f4"), rng.normal(size=2) + 1j,
+    ]:  # fmt: skip
+        back = wire.decode(wire.read(json.dumps(wire.encode(value))))
+        assert compare(plain(back), plain(value), rtol=0, atol=0) is None, value
+    assert wire.decode(wire.encode((1, (2,)))) == (1, (2,))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"array": "AAAA", "dtype": "|O", "shape": [1]},
+        {"array": "AAAA", "dtype": "<f8", "shape": [10**12]},
+        {"array": "AAAA", "dtype": "<f8", "shape": [-1]},
+        {"array": "!", "dtype": "<f8", "shape": []},
+        {"array": "AAAA", "dtype": "nonsense", "shape": []},
+        {"float": "1e5"},
+        {"int": "x"},
+        {"int": "9" * 5000},
+        {"tuple": 3},
+        {"dict": [[[1], 2]]},
+        {"object": 1},
+        {},
+        [[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]],
+    ],
+)
+def test_what_is_no_value_is_refused(form):
+    with pytest.raises(wire.WireError):
+        wire.decode(form)
+
+
+def test_a_forged_outcome_is_refused():
+    for form in (None, 3, {}, {"value": 1, "extra": 2}, {"raised": [], "message": "", "where": []}, {"raised": "x"}):
+        with pytest.raises(wire.WireError):
+            wire.decode_outcome(form)
+
+
+def test_judging_takes_anything_for_evidence(small, seed):
+    sealed = sealing.seal(small / "solutions" / "90_adding.py", b"a" * 16)["90.1"]
+    right = {"cases": [wire.encode_outcome(outcome) for outcome in sealed.expected], "public": []}
+    assert sealing.judge(sealed, right).state == "passed"
+    for evidence in (
+        None,
+        1,
+        [],
+        "x",
+        {},
+        {"cases": 1},
+        {"cases": right["cases"][:-1]},
+        {"cases": [None] * 8},
+        right | {"public": 3},
+    ):
+        assert sealing.judge(sealed, evidence).state != "passed"
+    off = [wire.encode_outcome(outcome) for outcome in sealed.expected]
+    off[-1] = {"value": 1e9}
+    verdict = sealing.judge(sealed, {"cases": off, "public": []})
+    assert (verdict.state, verdict.right, verdict.of) == ("wrong", 7, 8)
+    nearly = [{"value": outcome.value * (1 + 1e-9)} for outcome in sealed.expected]
+    assert sealing.judge(sealed, {"cases": nearly, "public": []}).state == "passed", "another floating-point path"
+
+
+def test_without_a_sandbox_root_is_refused_and_anyone_may_insist(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(runner.GraderError, match="--require-sandbox: bubblewrap is not installed"):
+        command.choose_wall(required=True)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(runner.GraderError, match="run as root"):
+        command.choose_wall(required=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert command.choose_wall(required=False) is False
+
+
+@walled
+def test_the_command_grades_reports_and_refuses(world, tmp_path):
+    words = [sys.executable, "-m", "course", "grade"]
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[override]]\nstudent = "ben"\nexercise = "90.1"\npoints = 1\nreason = "half right in words"\n')
+    run = subprocess.run(
+        [*words, "--submissions", world[0], "--out", world[1], "--jobs", "2", "--rules", rules],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr + run.stdout
+    assert "5 submissions of 5 students" in run.stdout and "4 graded, 1 invalid files" in run.stdout
+    for name in (
+        "grades.csv",
+        "report.html",
+        "results.xml",
+        "feedback/ben/90_adding.md",
+        "results/anna/90_adding.json",
+    ):
+        assert (world[1] / name).exists(), name
+    assert "half right in words" in (world[1] / "report.html").read_text(encoding="utf-8")
+    assert "That is three times." in (world[1] / "feedback/ben/90_adding.md").read_text(encoding="utf-8")
+    for arguments, said in (
+        (["--submissions", tmp_path / "nowhere", "--out", world[1]], "no folder or zip"),
+        (["--submissions", world[0]], "Add --out DIR"),
+        (["--submissions", world[0], "--out", world[1], "--exercise", "99.9"], "no exercise 99.9"),
+        (["--submissions", world[0], "--out", world[1], "--rules", tmp_path / "none.toml"], "cannot be read"),
+    ):
+        run = subprocess.run([*words, *arguments], capture_output=True, text=True)
+        assert run.returncode == 2 and said in run.stderr.replace("\n", " ") and "Traceback" not in run.stderr, (
+            run.stderr
+        )
+
+
+@walled
+def test_a_cluster_gives_the_same_results_though_a_worker_dies(world):
+    distributed = pytest.importorskip("distributed")
+    at_home, _ = grade(world)
+    shutil.rmtree(world[1])
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        killed = []
+
+        def kill_one(event, *what):
+            if event == "graded" and not killed:
+                killed.append(list(cluster.workers.values())[0].pid)
+                os.kill(killed[0], 9)
+
+        results, _ = runner.grade_class(options(world, cluster=cluster.scheduler_address), kill_one)
+    assert killed and decided({r["student"]: r for r in results}) == decided(at_home)
