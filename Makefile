@@ -9,7 +9,8 @@ CHAPTERS ?=
 CHAPTER ?= $(CHAPTERS)
 NOTEBOOKS = $(if $(CHAPTERS),$(foreach c,$(CHAPTERS),$(wildcard solutions/$(c)_*.ipynb)),$(wildcard solutions/[0-9]*.ipynb))
 
-.PHONY: help lab test grade build measure benchmark lint requirements clean
+
+.PHONY: help lab test grade build measure hostile nbgrader benchmark lint requirements clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -45,6 +46,15 @@ build: $(READY)  ## derive the notebooks from the chapters' sources
 
 measure: $(READY)  ## record the figures of the quick budget, seeds 0 to 4
 	@$(BIN)/course measure $(CHAPTERS)
+
+hostile: $(READY)  ## grade a class of attackers, and hold that none of them gains anything
+	$(BIN)/python -m pytest -q tests/test_hostile.py
+
+nbgrader: $(READY)  ## hold that nbgrader, in an environment of its own, gives the same verdicts
+	@test -x .venv-nbgrader/bin/nbgrader || { $(BIN)/python -m venv .venv-nbgrader \
+		&& .venv-nbgrader/bin/pip install -q --disable-pip-version-check nbgrader numpy \
+		&& .venv-nbgrader/bin/pip install -q --disable-pip-version-check --no-deps -e .; }
+	COURSE_NBGRADER=$(CURDIR)/.venv-nbgrader/bin/python $(BIN)/python -m pytest -q tests/test_nbgrader.py
 
 benchmark: $(READY)  ## measure grading and the chapters on this machine
 	@$(BIN)/python benchmarks/speed.py $(CHAPTERS)

@@ -125,7 +125,15 @@ def _tidy(notebook):
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
-        cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
+        outputs = []
+        for output in cell.outputs:
+            if output.output_type == "stream" and output.name == "stderr":
+                continue
+            if output.output_type == "stream" and outputs and outputs[-1].output_type == "stream":
+                outputs[-1].text += output.text  # where a kernel cuts a text in two is a matter of timing
+            else:
+                outputs.append(output)
+        cell.outputs = outputs
         role = cell.metadata.get("course", {}).get("role")
         kinds = [(o.output_type, o.get("name")) for o in cell.outputs]
         if role in ("proof", "claim", "check") and kinds != [("stream", "stdout")]:

@@ -260,6 +260,7 @@ def main():
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         have = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"The course needs Python 3.11, 3.12 or 3.13; this is {have}. Install one and run make again.")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a line for each instruction set helps no reader
     for name in ("stdout", "stderr"):  # a terminal without UTF-8 shows ? for a tick, and does not stop
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):

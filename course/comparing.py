@@ -100,6 +100,8 @@ def compare(got, expected, rtol=1e-5, atol=1e-6):
 
 
 def _compare_numbers(got, expected, rtol, atol):
+    if type(got) is int and type(expected) is int:  # of any size, which an array's integers are not
+        return None if got == expected else _both(got, expected)
     try:
         g, e = np.asarray(got), np.asarray(expected)
     except (TypeError, ValueError):

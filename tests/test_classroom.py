@@ -10,9 +10,9 @@ import sys
 import nbformat
 import numpy as np
 import pytest
-from conftest import point_at
 from test_grading import TWICE, answered
 
+from conftest import point_at
 from course import build, chapters, exercises
 from course.classroom import command, runner, sandbox, sealing, wire
 from course.comparing import compare, plain
@@ -187,8 +187,8 @@ def test_values_cross_the_wall_unchanged(seed):
     rng = np.random.default_rng(seed)
     for value in [
         None, True, 3, -(2**80), 0.1, float("nan"), float("inf"), "ü\ud800", [1, [2.5, "x"]], {"a": 1, 2: [3]}, {},
-        rng.normal(size=(2, 3)), rng.integers(0, 9, (4,), dtype="uint8"), np.float32(1.5), np.zeros((0, 3)), np.array(2.0),
-        rng.normal(size=3).astype(">f4"), rng.normal(size=2) + 1j,
+        rng.normal(size=(2, 3)), rng.integers(0, 9, (4,), dtype="uint8"), np.float32(1.5), np.zeros((0, 3)),
+        np.array(2.0), rng.normal(size=3).astype(">f4"), rng.normal(size=2) + 1j,
     ]:  # fmt: skip
         back = wire.decode(wire.read(json.dumps(wire.encode(value))))
         assert compare(plain(back), plain(value), rtol=0, atol=0) is None, value

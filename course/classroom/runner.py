@@ -410,7 +410,9 @@ class Cluster:
         tasks = {}
         for task, job in jobs:
             tasks[self.submit(job)] = task
-        for future in as_completed(list(tasks)):
+        with self.client.as_current():
+            finished = as_completed(list(tasks))
+        for future in finished:
             try:
                 report = future.result()
             except Exception as error:
