@@ -56,6 +56,7 @@ def lab(port: Annotated[int, typer.Option(help="The port to try first.")] = 8888
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         arguments.append("--no-browser")
         console().print("There is no display here: open the address that JupyterLab prints below in a browser.")
+    os.environ["PYTEST_CURRENT_TEST"] = "course lab"  # ipykernel then keeps C++ log lines out of the lessons
     from jupyterlab.labapp import main as jupyter_lab
 
     sys.argv = arguments
@@ -260,7 +261,7 @@ def main():
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         have = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"The course needs Python 3.11, 3.12 or 3.13; this is {have}. Install one and run make again.")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a line for each instruction set helps no reader
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("stdout", "stderr"):  # a terminal without UTF-8 shows ? for a tick, and does not stop
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):

@@ -36,6 +36,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from course import settings
 from course.comparing import compare, describe, describe_call, plain
 
 # Where the chapters' sources are; an author of other chapters, or a test, may point elsewhere.
@@ -239,6 +240,8 @@ def specifications(chapter, folder=None):
         specs = {}
         for line, text in grading_cells(path):
             _loading.clear()
+            if re.search(r"^\s*(import|from) keras", text, re.MULTILINE):
+                settings.import_keras()
             # Compiled under the source's own name and lines, so that a traceback points where the author can look.
             exec(compile("\n" * (line - 1) + text, str(path), "exec"), {"__name__": f"grading_{path.stem}"})
             specs.update({spec.number: spec for spec in _loading})

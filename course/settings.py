@@ -1,6 +1,7 @@
 """What a run is asked to be: its chapter, its seed, its budget."""
 
 import os
+import sys
 import warnings
 
 BUDGETS = ("quick", "full")
@@ -40,6 +41,21 @@ def budget_name():
 def budget(quick, full):
     """Return `quick` on a laptop's budget and `full` on a GPU's (see `budget_name`)."""
     return {"quick": quick, "full": full}[budget_name()]
+
+
+def import_keras():
+    """Import Keras without the log lines that TensorFlow's C++ part writes to stderr before it can be told not to."""
+    if "keras" in sys.modules:
+        return
+    sys.stderr.flush()
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        import keras  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def start(chapter):
