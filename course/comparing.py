@@ -18,7 +18,7 @@ def plain(value):
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return (tuple if isinstance(value, tuple) else list)(plain(item) for item in value)
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, (str, bytes, bool, numbers.Number, type(None), np.generic)):
@@ -82,10 +82,10 @@ def compare(got, expected, rtol=1e-5, atol=1e-6):
         if got.keys() != expected.keys():
             return f"a dict with keys {sorted(map(str, got))}, expected {sorted(map(str, expected))}"
         return _first((f"at key {key!r}: ", compare(got[key], expected[key], rtol, atol)) for key in expected)
-    if isinstance(expected, list):
+    if isinstance(expected, (list, tuple)):
         if isinstance(got, np.ndarray):
             got = list(got)
-        if not isinstance(got, list):
+        if not isinstance(got, (list, tuple)):
             return f"{describe(got)}, expected {len(expected)} values: {describe(expected)}"
         if len(got) != len(expected):
             return f"{len(got)} values, expected {len(expected)}: {describe(expected)}"

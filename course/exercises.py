@@ -31,6 +31,7 @@ import io
 import linecache
 import os
 import re
+import textwrap
 import traceback
 import zlib
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ from course.comparing import compare, describe, describe_call, plain
 # Where the chapters' sources are; an author of other chapters, or a test, may point elsewhere.
 SOLUTIONS = Path(os.environ.get("COURSE_SOLUTIONS") or Path(__file__).resolve().parent.parent / "solutions")
 PRINTED_LIMIT = 2_000  # characters of an answer's own printing that a failed check shows
+WIDTH = 92  # columns that a notebook shows without breaking a line in the middle of a word
 OPEN = "○"
 PASSED = "✓"
 FAILED = "✗"
@@ -62,7 +64,8 @@ class Unsolved(Exception):
         self.state, self.hint = state, hint
 
     def _render_traceback_(self):  # IPython's hook for how an exception is shown
-        return str(self).splitlines()
+        lines = str(self).splitlines()
+        return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ") or [line]]
 
 
 @dataclass(frozen=True)
