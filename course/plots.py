@@ -45,7 +45,7 @@ def show_images(images, titles=(), columns=10, size=1.0, signed=False, limits=No
     images = [np.squeeze(np.asarray(image)) for image in images]
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    height = size * (1.25 if len(titles) else 1.0)
+    height = size * (1.4 if len(titles) else 1.0)
     figure, axes = plt.subplots(rows, columns, figsize=(columns * size * 1.08, rows * height), squeeze=False)
     titles = iter(titles)
     for axis, image in zip(axes.flat, images):

@@ -25,7 +25,20 @@ def has_gpu():
     """Whether the Keras backend in use sees a GPU (or TPU)."""
     import keras
 
-    return bool(keras.distribution.list_devices("gpu") or keras.distribution.list_devices("tpu"))
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available() or torch.backends.mps.is_available()
+    return False
 
 
 def budget_name():

@@ -101,6 +101,14 @@ def test_budget(monkeypatch):
         course.budget(quick=1, full=2)
 
 
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_the_budget_without_a_gpu_or_with_one(backend):
+    pytest.importorskip(backend)
+    code = "from course import settings; assert settings.budget_name() == ('full' if settings.has_gpu() else 'quick')"
+    environment = {k: v for k, v in os.environ.items() if k != "COURSE_BUDGET"} | {"KERAS_BACKEND": backend}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
 GRADIENT = """
 import numpy as np
 from keras import ops
