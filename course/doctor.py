@@ -42,13 +42,18 @@ def packages():
     """Whether the packages of requirements.txt are there, in the tested versions."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from packaging.requirements import Requirement
+
     from course.chapters import ROOT
 
     absent, other = [], []
     for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
         if "==" not in line or line.startswith("#"):
             continue
-        name, wanted = line.split(";")[0].strip().split("==")
+        pinned = Requirement(line)
+        if pinned.marker and not pinned.marker.evaluate():
+            continue
+        name, wanted = pinned.name, str(pinned.specifier).removeprefix("==")
         try:
             have = version(name)
         except PackageNotFoundError:

@@ -24,7 +24,7 @@ import time
 
 CONNECTIONS = "/conn"  # a folder per slot, shared with the grader; a kernel sees only its own, as RUN
 RUN = "/run/kernel"
-HOME = "/home/student"
+HOME = "/run/home"
 NEW_NAMESPACES = 0x00020000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000  # NEWNS, UTS, IPC, USER, PID
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
@@ -53,9 +53,12 @@ def private_world(slot, limits):
     _mount("none", "/", "none", MS_REC | MS_PRIVATE)
     _mount(f"{CONNECTIONS}/{slot}", RUN, "none", MS_BIND)
     _mount("tmpfs", CONNECTIONS, "tmpfs", MS_RDONLY, "size=4k")
-    for folder in ("/tmp", "/home", "/dev/shm"):
+    for folder in (HOME, "/tmp", "/dev/shm"):
+        if any(path.startswith(f"{folder}/") for path in (sys.prefix, sys.base_prefix, __file__)):
+            # The course itself is below it: nothing new is mounted over it, but nothing can be left in it either.
+            _mount("none", folder, "none", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+            continue
         _mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, f"size={limits['disk_mb']}m,mode=0700,nr_inodes=20k")
-    os.mkdir(HOME)
     # Of /proc only what libraries ask for to count processors and memory: a new one would show this sandbox's mounts
     # and command line, and is not permitted everywhere.
     kept = {name: open(f"/proc/{name}").read() for name in ("cpuinfo", "meminfo", "stat")}
@@ -145,7 +148,7 @@ def fork_kernel(slot, limits, walled):
             os.setsid()
             os.chdir(home)
             os.environ.update(
-                HOME=home, TMPDIR="/tmp", IPYTHONDIR=f"{home}/.ipython", COURSE_QUESTIONS=f"{run}/questions"
+                HOME=home, TMPDIR=home, IPYTHONDIR=f"{home}/.ipython", COURSE_QUESTIONS=f"{run}/questions"
             )
             close_everything()
             set_limits(limits, walled)

@@ -212,7 +212,10 @@ ANSWERS = {
         ),
         NOT_PASSED,
     ),
-    "reads other submissions": (spy("return len(os.listdir('/conn')) > 0 or len(os.listdir('/tmp')) > 0"), NOT_PASSED),
+    "reads other submissions": (
+        spy("return len(os.listdir('/conn')) > 0 or bool(glob.glob('/tmp/**/*.ipynb', recursive=True))"),
+        NOT_PASSED,
+    ),
     "reads the home folder": (
         spy("return any(os.path.exists(p) for p in ('/root/.bashrc', '/root/.ssh', '/root/.profile', '/home/tester'))"),
         NOT_PASSED,
@@ -358,7 +361,7 @@ ANSWERS = {
         LOST,
     ),
     "sitecustomize": (
-        "# Exercise 90.1\nimport os\nfor p in ('/tmp', '.', os.path.expanduser('~')):\n"
+        "# Exercise 90.1\nimport os\nfor p in ('.', os.path.expanduser('~')):\n"
         "    open(p + '/sitecustomize.py', 'w').write('import os; os._exit(0)')\ndef twice(x):\n    return 2 * x\n",
         PASSES,
     ),
