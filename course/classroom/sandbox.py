@@ -80,20 +80,8 @@ def command(connections, worker, modules):
             words += ["--ro-bind", f"/{name}", f"/{name}"]
     for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"):
         words += ["--ro-bind-try", name, name]
-    words += [
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--perms",
-        "1777",
-        "--tmpfs",
-        "/tmp",
-        "--dir",
-        "/home",
-        "--dir",
-        "/run/kernel",
-    ]
+    words += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]
+    words += ["--dir", "/run/home", "--dir", "/run/kernel"]
     for folder in dict.fromkeys((base, venv, PACKAGE)):
         if not str(folder).startswith("/usr/"):
             for parent in reversed(folder.parents[:-1]):  # made by bubblewrap for its owner only, if not asked for
