@@ -295,10 +295,10 @@ def is_open(outcomes):
     return bool(last) and last.names[0] == "NotImplementedError" and not last.message
 
 
-def explain(spec, name, cases, outcomes, expected, run, printed=""):
+def explain(spec, name, cases, outcomes, expected, run=None, printed=""):
     """The Unsolved exception for an answer with differences: the first one in words, and a hint.
 
-    name: of the answer. run: run(wrong_answer, case) gives a known wrong answer's Outcome.
+    name: of the answer. run: run(wrong_answer, case) gives a known wrong answer's Outcome; None for no hint.
     """
     problems = spec.differences(outcomes, expected)
     first = next(i for i, problem in enumerate(problems) if problem)
@@ -309,7 +309,7 @@ def explain(spec, name, cases, outcomes, expected, run, printed=""):
     ]
     if crashed:
         lines += [f"    {line}" for line in outcomes[first].raised.where]
-    hint = diagnose(spec, cases, outcomes, expected, run)
+    hint = diagnose(spec, cases, outcomes, expected, run) if run else ""
     if hint:
         lines.append(f"  hint: {hint}")
     if printed:

@@ -22,12 +22,16 @@ PUBLIC = 0  # the seed of the cases that a learner sees
 @dataclass
 class Sealed:
     """One exercise, sealed. cases, expected: for the secret seed; wrong: by the known wrong answer's name, its
-    outcomes on those cases. questions: the JSON-able half for the sandbox. digest: of all that a verdict rests on."""
+    outcomes on those cases. public, public_expected: the cases that a learner sees. questions: the JSON-able half for
+    the sandbox. digest: of all that a verdict rests on. All is computed here once, and nothing again for a submission.
+    """
 
     spec: Exercise
     cases: list
     expected: list
     wrong: dict
+    public: list
+    public_expected: list
     questions: dict
     digest: str
 
@@ -55,11 +59,11 @@ def _spec_cells(source):
 
 def _seal_one(spec, text, secret):
     seed = int.from_bytes(hashlib.sha256(secret + spec.number.encode()).digest()[:8], "big") | 1
-    cases = spec.draw_cases(seed)
+    cases, public = spec.draw_cases(seed), spec.draw_cases(PUBLIC)
     try:
         questions = {
             "cases": [wire.encode(case) for case in cases],
-            "public": [wire.encode(case) for case in spec.draw_cases(PUBLIC)],
+            "public": [wire.encode(case) for case in public],
             "driver": driver_source(text),
         }
     except wire.WireError as error:
@@ -70,6 +74,8 @@ def _seal_one(spec, text, secret):
         cases,
         [spec.expected(case) for case in cases],
         {wrong.__name__: [spec.run(wrong, case) for case in cases] for wrong in spec.wrong_answers},
+        public,
+        [spec.expected(case) for case in public],
         questions,
         hashlib.sha256(basis.encode()).hexdigest(),
     )
@@ -180,7 +186,7 @@ def judge(sealed, evidence):
         sealed.expected,
         lambda wrong, case: sealed.wrong[wrong.__name__][position[id(case)]],
     )
-    return Judgement(state, right, count, hint, _public_explanation(spec, evidence, public))
+    return Judgement(state, right, count, hint, _public_explanation(sealed, evidence, public))
 
 
 def _listed(evidence, key, count):
@@ -190,11 +196,10 @@ def _listed(evidence, key, count):
     return listed
 
 
-def _public_explanation(spec, evidence, outcomes):
-    cases = spec.draw_cases(PUBLIC)
-    expected = [spec.expected(case) for case in cases]
-    if len(outcomes) != len(cases) or not any(spec.differences(outcomes, expected)):
+def _public_explanation(sealed, evidence, outcomes):
+    cases, expected = sealed.public, sealed.public_expected
+    if len(outcomes) != len(cases) or not any(sealed.spec.differences(outcomes, expected)):
         return ""
     name = evidence.get("name")
     name = name if isinstance(name, str) and name.isidentifier() else "answer"
-    return str(exercises.explain(spec, name, cases, outcomes, expected, spec.run)).split("\n  hint: ")[0]
+    return str(exercises.explain(sealed.spec, name, cases, outcomes, expected))
