@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,12 @@ def lab(port: Annotated[int, typer.Option(help="The port to try first.")] = 8888
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         arguments.append("--no-browser")
         console().print("There is no display here: open the address that JupyterLab prints below in a browser.")
+    if not os.access(Path.home(), os.W_OK):
+        spare = tempfile.mkdtemp(prefix="course-lab-")
+        console().print(f"Your home folder cannot be written to; Jupyter keeps its own files in {spare}.")
+        for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
+            os.environ.setdefault(name, str(Path(spare) / name.lower()))
+        os.environ.setdefault("XDG_CACHE_HOME", spare)
     os.environ["PYTEST_CURRENT_TEST"] = "course lab"  # ipykernel then keeps C++ log lines out of the lessons
     from jupyterlab.labapp import main as jupyter_lab
 
