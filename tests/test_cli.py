@@ -1,0 +1,68 @@
+"""The command as a person types it: the lab's address, the doctor, and one clear line for each wrong word."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+COURSE = [sys.executable, "-m", "course"]
+
+
+def run(*words, **environment):
+    return subprocess.run([*COURSE, *words], capture_output=True, text=True, env=os.environ | environment)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["grade", "99"], "there is no chapter '99'"),
+        (["grade", "nowhere/03_x.ipynb"], "there is no file"),
+        (["grade"], "Which chapter?"),
+        (["build", "x"], "there is no chapter 'x'"),
+        (["measure", "03", "--budget", "huge"], "there is no budget 'huge'"),
+        (["measure", "03", "--seeds", "a-b"], "write a range such as 0-4"),
+    ],
+)
+def test_a_wrong_word_gives_one_clear_line(words, said):
+    result = run(*words)
+    assert result.returncode == 2 and said in result.stderr and "Traceback" not in result.stderr, result.stderr
+    assert len(result.stderr.splitlines()) <= 3
+
+
+def test_an_unknown_data_set_is_named():
+    result = run("data", "imagenet")
+    assert result.returncode == 1 and "there is no data set 'imagenet'" in result.stderr
+
+
+def test_the_doctor_says_what_is_here():
+    result = run("doctor", COURSE_OFFLINE="1")
+    for words in ("Python 3.", "Keras", "mnist", "cifar10", "sandbox", "memory"):
+        assert words in result.stdout, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_lab_prints_its_address_with_the_port_taken_and_no_display(tmp_path):
+    busy = socket.create_server(("127.0.0.1", 0))
+    port = busy.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        lab = subprocess.Popen([*COURSE, "lab", "--port", str(port)], stdout=stream, stderr=stream, env=environment)
+    try:
+        deadline, found = time.monotonic() + 90, None
+        while not found and time.monotonic() < deadline and lab.poll() is None:
+            time.sleep(0.5)
+            found = re.search(r"http://127\.0\.0\.1:\d+/lab/tree/notebooks/index\.ipynb\?token=\w+", log.read_text())
+        assert found, log.read_text()[-2000:]
+        assert f":{port}/" not in found[0]
+        with urllib.request.urlopen(found[0], timeout=30) as page:
+            assert page.status == 200
+    finally:
+        lab.terminate()
+        lab.wait(30)
+        busy.close()
