@@ -170,6 +170,26 @@ def test_the_secret_is_made_once_and_kept_to_its_owner(tmp_path):
         runner.read_secret(tmp_path)
 
 
+def test_an_answer_of_a_grading_cell_stands_alone():
+    text = """
+from course.exercises import exercise
+import math
+ex = exercise("1.1")
+BASE = 1
+def helper(n):
+    return n * BASE
+def other():
+    return secret
+@ex.right
+def by_recursion(n):
+    return helper(1) if n < 2 else math.prod([n, by_recursion(n - 1)])
+"""
+    (source,) = sealing.standalone(text, "right", lambda node: "factorial")
+    names = {}
+    exec(source, names)
+    assert names["factorial"](5) == 120 and "other" not in names and "exercise" not in source
+
+
 def test_the_secret_changes_the_cases(small):
     source = small / "solutions" / "90_adding.py"
     one, two = (sealing.seal(source, secret) for secret in (b"a" * 16, b"b" * 16))

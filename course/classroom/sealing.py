@@ -111,7 +111,10 @@ def standalone(text, decorator, rename):
             for name in {n.id for n in ast.walk(queue.pop()) if isinstance(n, ast.Name)} & defined.keys() - needed:
                 needed.add(name)
                 queue.append(defined[name])
-        chosen.decorator_list, chosen.name = [], rename(chosen)
+        own, chosen.name, chosen.decorator_list = chosen.name, rename(chosen), []
+        for node in ast.walk(chosen):  # a function that calls itself
+            if isinstance(node, ast.Name) and node.id == own:
+                node.id = chosen.name
         kept = imports + [node for node in body if any(defined[name] is node for name in needed)] + [chosen]
         sources.append("\n".join(ast.unparse(node) for node in kept))
     return sources
