@@ -63,9 +63,16 @@ def grade(path, seconds=None, say=lambda verdict: None):
         pytest.main(arguments, plugins=[collector])
     if collector.problems:
         raise GradingError("\n".join(collector.problems))
-    if {v.exercise for v in collector.verdicts} != set(exercises.specifications(source.name[:2])):
+    if {v.exercise for v in collector.verdicts} != exercises_of(source.with_suffix(".ipynb")):
         raise GradingError(f"{path.name}: not every exercise came to a verdict\n{noise.getvalue()[-1000:]}")
     return collector.verdicts
+
+
+def exercises_of(reference):
+    """The numbers of the exercises in a reference; read as plain JSON, which spares loading Keras for the oracles."""
+    cells = json.loads(reference.read_text(encoding="utf-8"))["cells"]
+    parts = (cell["metadata"].get("course", {}) for cell in cells)
+    return {part["exercise"] for part in parts if part.get("role") == "check"}
 
 
 def source_for(path):
