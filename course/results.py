@@ -145,9 +145,10 @@ def machine():
     import platform
     from importlib.metadata import version
 
-    import keras
+    from course import data, settings
 
-    from course import data
+    settings.import_keras()
+    import keras
 
     backend = keras.backend.backend()
     return {

@@ -193,7 +193,7 @@ def test_feedback_says_what_is_needed_and_no_more():
         "4.05 of 6",
         "1 day begun",
         "0.45 of 4.5 points less",
-        "9 of 24 cases",
+        "9 of 24 hidden cases",
         "Add one.",
         "gave 2, expected 3",
     ):
@@ -385,3 +385,10 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path, [result("ben")])
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_crashes_are_grouped_by_their_exception():
+    crashes = ["size(5) raised IndexError: list index out of range", "size(5) raised KeyError: 3", "no name"]
+    crashed = [result(f"s{i}", exercises=[exercise("3.1", "crashed", message=m)]) for i, m in enumerate(crashes)]
+    text = Reader(page(crashed)).text
+    assert all(said in text for said in ("crashed with IndexError", "crashed with KeyError"))

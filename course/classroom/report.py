@@ -143,7 +143,7 @@ def feedback(result, chapters):
         sign, word = STATES[e["state"]]
         lines.append(f"## Exercise {e['exercise']} {sign} {word}: {e['points']:g} of {e['of']:g}")
         if e["state"] in ("wrong", "crashed") and e["cases"]:
-            lines.append(f"{e['right']} of {e['cases']} cases right.")
+            lines.append(f"{e['right']} of {e['cases']} hidden cases right.")
         if e["override"]:
             lines.append(f"**Points given by a person:** {markdown(e['override'])}")
         if e["hint"] and e["state"] != "passed":
@@ -422,8 +422,7 @@ def _mistakes(results, ids):
     for r in results:
         for e in r["exercises"]:
             if e["state"] in ("wrong", "crashed", "timeout"):
-                hint = e["hint"] or ("" if e["state"] == "wrong" else STATES[e["state"]][1])
-                groups[e["exercise"]][hint].append(r["student"])
+                groups[e["exercise"]][e["hint"] or _unhinted(e)].append(r["student"])
     blocks = []
     for exercise in (n for n in _exercises(results) if n in groups):
         ranked = sorted(groups[exercise].items(), key=lambda g: (g[0] == "", -len(g[1]), g[0]))
@@ -440,6 +439,14 @@ def _mistakes(results, ids):
         rest = f"<details><summary>{len(more)} more</summary><ol>{''.join(more)}</ol></details>" if more else ""
         blocks.append(f"<h3>Exercise {escape(exercise)}</h3><ol class='hints'>{''.join(items[:MOST_HINTS])}</ol>{rest}")
     return "".join(blocks)
+
+
+def _unhinted(row):
+    """What to call a wrong answer that hit no hint: how it crashed or hung, or ""."""
+    if row["state"] == "wrong":
+        return ""
+    raised = re.search(r"\) raised (\w+)", row["message"]) if row["state"] == "crashed" else None
+    return STATES[row["state"]][1] + (f" with {raised[1]}" if raised else "")
 
 
 def _link(student, ids):
@@ -570,7 +577,7 @@ def _chapter(r, chapters, key):
         f'<p class="faint"><bdi>{_h(r["file"])}</bdi>, handed in {_time(r["submitted"])}, '
         f"graded in {r['seconds']:.1f} s</p>"
         f"{''.join(notes)}<table><caption class='unseen'>Exercises</caption><thead><tr>"
-        '<th scope="col">exercise</th><th scope="col">outcome</th><th scope="col" class="num">cases right</th>'
+        '<th scope="col">exercise</th><th scope="col">outcome</th><th scope="col" class="num">hidden cases right</th>'
         '<th scope="col" class="num">points</th><th scope="col">what was said</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
