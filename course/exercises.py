@@ -27,6 +27,7 @@ same cases has made the same mistake, and its docstring is the hint).
 """
 
 import contextlib
+import inspect
 import io
 import linecache
 import os
@@ -135,7 +136,10 @@ class Exercise:
         return function
 
     def oracle(self, function):
-        """Decorator: function(*case) gives the expected value, or raises what an answer must raise."""
+        """Decorator: function(*case) gives the expected value, or raises what an answer must raise. A learner reads
+        its arguments' names where a case failed, so each has one."""
+        if any(p.kind == p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()):
+            raise ExerciseError(f"exercise {self.number}: the oracle must name each of its arguments, without a *")
         self.judge = function
         return function
 

@@ -1083,8 +1083,9 @@ record(im2col_speed_up=speed_up, sobel_error_from_digits=sobel_error, sobel_erro
 def stack_size(n, layers):
     """The size that is left of n pixels after a stack of convolutions, along one axis.
 
-    n: pixels that go into the first layer. layers: list of tuples (kernel size, stride, padding, dilation) of whole
-    numbers, first layer first; the padding is added on each side. Returns a whole number.
+    n: pixels that go into the first layer. layers: list of tuples
+    (kernel size, stride, padding, dilation) of whole numbers, first layer first; the padding
+    is added on each side. Returns a whole number.
     Raises ValueError where a layer's kernel covers more pixels than its padded input has.
     Example: stack_size(28, [(5, 1, 0, 1), (3, 2, 1, 1)]) is 12, by way of 24.
     """
@@ -1197,10 +1198,12 @@ check("3.1", stack_size)
 # %%
 # Exercise 3.2
 def shift_kernel(down, right):
-    """A kernel that moves the content of a picture by whole pixels, under cross-correlation with zero padding.
+    """A kernel that moves the content of a picture by whole pixels, under cross-correlation
+    with zero padding.
 
-    down, right: pixels to move by; negative for up and left. Returns a square array (k, k) with k odd, large enough for
-    the move, whose middle lies on the pixel that is computed (as with padding="same").
+    down, right: pixels to move by; negative for up and left. Returns a square array (k, k)
+    with k odd, large enough for the move, whose middle lies on the pixel that is computed
+    (as with padding="same").
     Example: shift_kernel(0, 0) may be [[1.0]], which moves nothing.
     """
     ### BEGIN SOLUTION
@@ -1299,9 +1302,11 @@ check("3.2", shift_kernel)
 # %%
 # Exercise 3.3
 def padding_for(n, k, stride, dilation, wanted):
-    """The smallest padding, added on each side, with which a convolution puts out `wanted` pixels along one axis.
+    """The smallest padding, added on each side, with which a convolution puts out `wanted`
+    pixels along one axis.
 
-    n: pixels of the input. k: kernel size. All are whole numbers >= 1. Returns a whole number >= 0.
+    n: pixels of the input. k: kernel size. All are whole numbers >= 1. Returns a whole
+    number >= 0.
     Raises ValueError where no such padding exists.
     Example: padding_for(7, 3, 1, 1, 7) is 1; padding_for(7, 4, 1, 1, 7) raises.
     """
@@ -1423,11 +1428,14 @@ check("3.3", padding_for)
 # %%
 # Exercise 3.4
 def same_conv(image, kernel, stride):
-    """Cross-correlation with zero padding and a stride, as keras.ops.conv(..., padding="same") computes it.
+    """Cross-correlation with zero padding and a stride, as keras.ops.conv(..., padding="same")
+    computes it.
 
-    image (H, W), kernel (kh, kw): arrays of floats. stride: two whole numbers >= 1, (down, right).
+    image (H, W), kernel (kh, kw): arrays of floats. stride: two whole numbers >= 1,
+    (down, right).
     Returns an array (ceil(H / down), ceil(W / right)).
-    Example: on a row of four ones, same_conv(np.ones((1, 4)), np.ones((1, 3)), (1, 2)) is [[3, 2]].
+    Example: on a row of four ones, same_conv(np.ones((1, 4)), np.ones((1, 3)),
+    (1, 2)) is [[3, 2]].
     """
     ### BEGIN SOLUTION
     sides = [same_padding(n, k, s) for n, k, s in zip(image.shape, kernel.shape, stride)]
@@ -1546,12 +1554,15 @@ check("3.4", same_conv)
 # %%
 # Exercise 3.5
 def count_parameters(height, width, channels, layers):
-    """Number of parameters, biases included, of a chain of layers on pictures (height, width, channels).
+    """Number of parameters, biases included, of a chain of layers on pictures
+    (height, width, channels).
 
-    layers: list of tuples, first layer first. ("conv", k, N): k x k convolution with N kernels. ("depthwise", k): k x k
-    depthwise convolution, one kernel and one bias a channel. Both have stride 1 and no padding. ("dense", D), at the
-    end only: a dense layer with D outputs on all numbers of the last picture. Returns a whole number.
-    Example: count_parameters(28, 28, 1, [("conv", 3, 8), ("dense", 10)]) is 80 + 54090 = 54170.
+    layers: list of tuples, first layer first. ("conv", k, N): k x k convolution with N
+    kernels. ("depthwise", k): k x k depthwise convolution, one kernel and one bias a channel.
+    Both have stride 1 and no padding. ("dense", D), at the end only: a dense layer with D
+    outputs on all numbers of the last picture. Returns a whole number.
+    Example: count_parameters(28, 28, 1, [("conv", 3, 8), ("dense", 10)]) is 80 + 54090 =
+    54170.
     """
     ### BEGIN SOLUTION
     count = 0
@@ -1699,13 +1710,17 @@ check("3.5", count_parameters)
 # %%
 # Exercise 3.6
 def transposed_conv(features, kernel, stride, padding):
-    """Transposed convolution: the transpose of a convolution with this kernel, stride and zero padding.
+    """Transposed convolution: the transpose of a convolution with this kernel, stride and zero
+    padding.
 
-    features (Ho, Wo, N): array of floats. kernel (kh, kw, C, N): the convolution's, kh and kw >= stride. stride: whole
-    number >= 1. padding: whole number >= 0; so many rows and columns are taken off at each of the four edges.
-    Returns an array ((Ho - 1) * stride + kh - 2 * padding, (Wo - 1) * stride + kw - 2 * padding, C).
-    Example: a row of two pixels 1 and 2 with a 1 x 3 kernel of ones and stride 2 becomes a row 1, 1, 3, 2, 2:
-    transposed_conv(np.array([[[1.0], [2.0]]]), np.ones((1, 3, 1, 1)), 2, 0)[..., 0] is [[1, 1, 3, 2, 2]].
+    features (Ho, Wo, N): array of floats. kernel (kh, kw, C, N): the convolution's, kh and
+    kw >= stride. stride: whole number >= 1. padding: whole number >= 0; so many rows and
+    columns are taken off at each of the four edges.
+    Returns an array ((Ho - 1) * stride + kh - 2 * padding, (Wo - 1) * stride + kw -
+    2 * padding, C).
+    Example: a row of two pixels 1 and 2 with a 1 x 3 kernel of ones and stride 2 becomes a row
+    1, 1, 3, 2, 2: transposed_conv(np.array([[[1.0], [2.0]]]), np.ones((1, 3, 1, 1)), 2,
+    0)[..., 0] is [[1, 1, 3, 2, 2]].
     """
     ### BEGIN SOLUTION
     (rows, columns, _), (kh, kw, channels, _) = features.shape, kernel.shape

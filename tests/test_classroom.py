@@ -1,11 +1,14 @@
 """Grading a class: results that survive kills, full disks and changed references; sealing; the command."""
 
 import errno
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
+from datetime import datetime
 
 import nbformat
 import numpy as np
@@ -148,6 +151,24 @@ def test_a_full_disk_and_a_vanished_folder_are_said_and_lose_nothing(world, monk
 
     with pytest.raises(runner.GraderError, match="has vanished"):
         runner.grade_class(options(world, force=True, seed_file=world[0].parent / "seed"), vanish)
+
+
+@walled
+def test_a_clock_that_jumps_changes_no_verdict(world, monkeypatch):
+    first, _ = grade(world)
+    jumps = itertools.cycle([4e9, 0, 2e9])
+
+    class Jumping(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.fromtimestamp(next(jumps), tz)
+
+    monkeypatch.setattr(runner, "datetime", Jumping)
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    jumped, done = grade(world, force=True)
+    assert len(done) == 5 and decided(jumped) == decided(first)
+    _, done = grade(world)
+    assert done == ["eve"]
 
 
 @walled
