@@ -1240,10 +1240,11 @@ record(
 def xor_weights(low, high):
     """Weights of a network with two ReLU units and one output that computes exclusive or.
 
-    low, high: the two values that an input can have, floats with low < high. Returns (W, b, v, c): arrays W (2, 2),
-    b (2,), v (2,) and a number c, such that v . relu(W x + b) + c is 1 where exactly one of the inputs x is high, and 0
-    where none or both are.
-    Example: for the weights of xor_weights(0.0, 1.0), x = (1, 0) gives 1 and x = (1, 1) gives 0.
+    low, high: the two values that an input can have, floats with low < high. Returns
+    (W, b, v, c): arrays W (2, 2), b (2,), v (2,) and a number c, such that v . relu(W x + b) +
+    c is 1 where exactly one of the inputs x is high, and 0 where none or both are.
+    Example: for the weights of xor_weights(0.0, 1.0), x = (1, 0) gives 1 and x = (1, 1) gives
+    0.
     """
     ### BEGIN SOLUTION
     scale = 1 / (high - low)  # (x - low) * scale is 0 or 1
@@ -1350,11 +1351,13 @@ check("1.1", xor_weights)
 # %%
 # Exercise 1.2
 def loss_from_scores(z, labels):
-    """The cross-entropy of each example, computed from its scores without overflow or underflow.
+    """The cross-entropy of each example, computed from its scores without overflow or
+    underflow.
 
-    z: scores, floats (batch, classes), of any size. labels: whole numbers (batch,), each from 0 to classes - 1.
-    Returns an array (batch,). Raises ValueError where there is not one label for each row of z, or where a label is no
-    class; the message names the sizes.
+    z: scores, floats (batch, classes), of any size. labels: whole numbers (batch,), each from
+    0 to classes - 1.
+    Returns an array (batch,). Raises ValueError where there is not one label for each row of
+    z, or where a label is no class; the message names the sizes.
     Example: loss_from_scores(np.array([[0.0, 800.0]]), np.array([0])) is [800.].
     """
     ### BEGIN SOLUTION
@@ -1500,12 +1503,14 @@ check("1.2", loss_from_scores)
 def layer_backward(h, W, b, activation, upstream):
     """The way back through one layer f(h W^T + b).
 
-    h: what went in, floats (batch, inputs). W (units, inputs), b (units,). activation: "sigmoid", "tanh" or "relu".
-    upstream: the derivative of L with respect to what came out, (batch, units); if L is a mean over the batch, that is
-    in it already. Returns a tuple of the derivatives of L with respect to h (batch, inputs), W and b.
-    Raises ValueError where upstream does not have the shape (batch, units); the message names both shapes.
-    Example: with h = [[1, 2]], W = [[3, 1]], b = [-4], "relu" and upstream [[10]], z is 1, and the result is
-    ([[30, 10]], [[10, 20]], [10]).
+    h: what went in, floats (batch, inputs). W (units, inputs), b (units,). activation:
+    "sigmoid", "tanh" or "relu". upstream: the derivative of L with respect to what came out,
+    (batch, units); if L is a mean over the batch, that is in it already. Returns a tuple of
+    the derivatives of L with respect to h (batch, inputs), W and b.
+    Raises ValueError where upstream does not have the shape (batch, units); the message names
+    both shapes.
+    Example: with h = [[1, 2]], W = [[3, 1]], b = [-4], "relu" and upstream [[10]], z is 1, and
+    the result is ([[30, 10]], [[10, 20]], [10]).
     """
     ### BEGIN SOLUTION
     z = dense(h, W, b)
@@ -1655,9 +1660,11 @@ check("1.3", layer_backward)
 def numerical_gradient(f, x, epsilon=1e-4):
     """The gradient of f at x by central differences, entry by entry.
 
-    f: takes an array of floats of the shape of x and returns a number. x: array of floats or of whole numbers, of any
-    shape; it must be the same afterwards. epsilon: the step to either side. Returns an array of floats, shaped like x.
-    Example: numerical_gradient(lambda v: v[0] ** 2 + 3 * v[1], np.array([2.0, 5.0])) is [4., 3.], but for rounding.
+    f: takes an array of floats of the shape of x and returns a number. x: array of floats or
+    of whole numbers, of any shape; it must be the same afterwards. epsilon: the step to either
+    side. Returns an array of floats, shaped like x.
+    Example: numerical_gradient(lambda v: v[0] ** 2 + 3 * v[1],
+    np.array([2.0, 5.0])) is [4., 3.], but for rounding.
     """
     ### BEGIN SOLUTION
     slopes = np.zeros(x.shape)
@@ -1793,13 +1800,16 @@ check("1.4", numerical_gradient)
 # %%
 # Exercise 1.5
 def two_layer_gradients(x, t, W1, b1, w2, b2):
-    """All gradients of the mean binary cross-entropy of p = sigmoid(w2 . tanh(W1 x + b1) + b2).
+    """All gradients of the mean binary cross-entropy of p =
+    sigmoid(w2 . tanh(W1 x + b1) + b2).
 
-    x: inputs (batch, inputs). t: truths 0 or 1, (batch,). W1 (units, inputs), b1 (units,), w2 (units,), b2: a number.
-    Returns a dict with the keys "W1", "b1", "w2", "b2": the derivatives of the mean loss, each shaped like the
-    parameter. Raises ValueError where t does not have the shape (batch,); the message names both shapes.
-    Example: with x = [[1, 2]], t = [1], W1 = [[0, 0]], b1 = [0], w2 = [4], b2 = 0, p is 0.5, and the result is
-    {"W1": [[-2, -4]], "b1": [-2], "w2": [0], "b2": -0.5}.
+    x: inputs (batch, inputs). t: truths 0 or 1, (batch,). W1 (units, inputs), b1 (units,), w2
+    (units,), b2: a number.
+    Returns a dict with the keys "W1", "b1", "w2", "b2": the derivatives of the mean loss, each
+    shaped like the parameter. Raises ValueError where t does not have the shape (batch,); the
+    message names both shapes.
+    Example: with x = [[1, 2]], t = [1], W1 = [[0, 0]], b1 = [0], w2 = [4], b2 = 0, p is 0.5,
+    and the result is {"W1": [[-2, -4]], "b1": [-2], "w2": [0], "b2": -0.5}.
     """
     ### BEGIN SOLUTION
     if t.shape != x.shape[:1]:
@@ -1841,8 +1851,9 @@ def _(rng):
 
 
 @ex.oracle
-def _(x, t, *parameters):
+def _(x, t, W1, b1, w2, b2):
     # The loss itself, one parameter at a time, by a step in the imaginary direction.
+    parameters = W1, b1, w2, b2
     if t.shape != (len(x),):
         raise ValueError("t does not fit")
     found = {}
@@ -1955,8 +1966,8 @@ check("1.5", two_layer_gradients)
 def loss_and_delta(z, labels):
     """The mean cross-entropy of scores, and its gradient with respect to them.
 
-    z: scores (batch, classes), of any size. labels: whole numbers (batch,). Returns the mean loss, a number, and its
-    gradient with respect to z, (batch, classes).
+    z: scores (batch, classes), of any size. labels: whole numbers (batch,). Returns the mean
+    loss, a number, and its gradient with respect to z, (batch, classes).
     Example: loss_and_delta(np.zeros((1, 2)), np.array([0])) is (0.6931..., [[-0.5, 0.5]]).
     """
     ### BEGIN SOLUTION

@@ -1100,10 +1100,12 @@ record(
 def pixels_seen(units, layers):
     """How many pixels some neighbouring units of the last layer see together, along one axis.
 
-    units: how many units, a whole number >= 1. layers: list of tuples (kernel size, stride, dilation) of whole numbers,
-    first layer first. Count from the first pixel that is seen to the last; the picture is as large as you like.
+    units: how many units, a whole number >= 1. layers: list of tuples
+    (kernel size, stride, dilation) of whole numbers, first layer first. Count from the first
+    pixel that is seen to the last; the picture is as large as you like.
     Returns a whole number. Raises ValueError where units is less than 1.
-    Example: pixels_seen(1, [(3, 1, 1), (2, 2, 1), (3, 1, 1)]) is 8, by way of 3 and 6; for two units it is 10.
+    Example: pixels_seen(1, [(3, 1, 1), (2, 2, 1), (3, 1, 1)]) is 8, by way of 3 and 6; for two
+    units it is 10.
     """
     ### BEGIN SOLUTION
     if units < 1:
@@ -1238,12 +1240,14 @@ check("4.1", pixels_seen)
 def pixels_of(n, layers, unit):
     """The pixels that one unit of the last layer depends on, along one axis.
 
-    n: pixels of the picture, numbered from 0. layers: list of tuples (kernel size, stride, padding, dilation) of whole
-    numbers, first layer first; each layer pads its input with `padding` zeros on each side. unit: whole number >= 0.
+    n: pixels of the picture, numbered from 0. layers: list of tuples
+    (kernel size, stride, padding, dilation) of whole numbers, first layer first; each layer
+    pads its input with `padding` zeros on each side. unit: whole number >= 0.
     Returns the numbers of the pixels in ascending order, each once: an array of whole numbers.
-    Raises ValueError where the last layer has no such unit, or a kernel does not fit on its padded input.
-    Example: pixels_of(8, [(3, 1, 0, 2), (2, 2, 0, 1)], 1) is [2, 3, 4, 5, 6, 7]: unit 1 sees the units 2 and 3 of the
-    first layer, and these see the pixels 2, 4, 6 and 3, 5, 7.
+    Raises ValueError where the last layer has no such unit, or a kernel does not fit on its
+    padded input.
+    Example: pixels_of(8, [(3, 1, 0, 2), (2, 2, 0, 1)], 1) is [2, 3, 4, 5, 6, 7]: unit 1 sees
+    the units 2 and 3 of the first layer, and these see the pixels 2, 4, 6 and 3, 5, 7.
     """
     ### BEGIN SOLUTION
     counts = [n]
@@ -1405,10 +1409,11 @@ check("4.2", pixels_of)
 def maxpool_backward(x, delta, k, stride):
     """The gradient of the loss with respect to the input of a max pool without padding.
 
-    x: array (H, W), the input. delta: array (Ho, Wo), the gradient with respect to the output, with
-    Ho = (H - k) // stride + 1 and likewise Wo. k, stride: whole numbers >= 1. Where several pixels of a window are
-    equally large, the first of them counts, row by row.
-    Returns an array (H, W). Raises ValueError where delta does not have the shape of the output.
+    x: array (H, W), the input. delta: array (Ho, Wo), the gradient with respect to the output,
+    with Ho = (H - k) // stride + 1 and likewise Wo. k, stride: whole numbers >= 1. Where
+    several pixels of a window are equally large, the first of them counts, row by row.
+    Returns an array (H, W). Raises ValueError where delta does not have the shape of the
+    output.
     Example: for x = [[1, 3, 2]], delta = [[5, 7]], k = 1 and stride = 2 it is [[5, 0, 7]].
     """
     ### BEGIN SOLUTION
@@ -1606,16 +1611,20 @@ check("4.3", maxpool_backward)
 # %%
 # Exercise 4.4
 def cheapest_stack(field, side, keep):
-    """A stack of layers with a receptive field of at least `field` pixels, with as few weights as possible.
+    """A stack of layers with a receptive field of at least `field` pixels, with as few weights
+    as possible.
 
-    The bricks, as words: "conv3", "conv5" and "conv7", with stride 1 and padded so that the picture keeps its size; and
-    "pool2", 2 x 2 with stride 2, which halves the size, rounding down. All layers have the same number of channels, so
-    a convolution has k * k weights for each pair of channels, and a pool has none. A pool may only stand directly
-    after a convolution. side: pixels of the picture along one axis; keep: after the last layer at least so many
-    places along one axis must be left. All are whole numbers >= 1, with keep <= side.
-    Returns a list of words, first layer first. Where several stacks are cheapest, any of them will do.
-    Example: cheapest_stack(7, 32, 32) must be three times "conv3". cheapest_stack(8, 32, 16) may be
-    ["conv3", "pool2", "conv3"], which has 18 weights for each pair of channels.
+    The bricks, as words: "conv3", "conv5" and "conv7", with stride 1 and padded so that the
+    picture keeps its size; and "pool2", 2 x 2 with stride 2, which halves the size, rounding
+    down. All layers have the same number of channels, so a convolution has k * k weights for
+    each pair of channels, and a pool has none. A pool may only stand directly after a
+    convolution. side: pixels of the picture along one axis; keep: after the last layer at
+    least so many places along one axis must be left. All are whole numbers >= 1, with
+    keep <= side.
+    Returns a list of words, first layer first. Where several stacks are cheapest, any of them
+    will do.
+    Example: cheapest_stack(7, 32, 32) must be three times "conv3". cheapest_stack(8, 32, 16)
+    may be ["conv3", "pool2", "conv3"], which has 18 weights for each pair of channels.
     """
     ### BEGIN SOLUTION
     stack, seen, jump = [], 1, 1
@@ -1795,10 +1804,12 @@ check("4.4", cheapest_stack)
 # %%
 # Exercise 4.5
 def influence_of(layers):
-    """The derivative of one unit of the last layer with respect to each pixel of its receptive field, along one axis.
+    """The derivative of one unit of the last layer with respect to each pixel of its receptive
+    field, along one axis.
 
-    layers: list of tuples (kernel, stride), first layer first: kernel is an array (k,) of floats, stride a whole number
-    >= 1. Each layer is y(u) = sum over i of kernel(i) x(u * stride + i), without bias or activation.
+    layers: list of tuples (kernel, stride), first layer first: kernel is an array (k,) of
+    floats, stride a whole number >= 1. Each layer is y(u) = sum over i of kernel(i)
+    x(u * stride + i), without bias or activation.
     Returns an array as long as the receptive field, from its first pixel to its last.
     Example: for [([1, 1, 1], 1), ([1, 1, 1], 1)] it is [1, 2, 3, 2, 1].
     """
@@ -1932,12 +1943,15 @@ check("4.5", influence_of)
 # %%
 # Exercise 4.6
 def invariance_gap(layer, image, down, right):
-    """The largest absolute change of a layer's output when its input moves; 0 for a layer that is invariant.
+    """The largest absolute change of a layer's output when its input moves; 0 for a layer that
+    is invariant.
 
-    layer: function from an image (H, W) to an array of features (h, w), of whatever size. image (H, W): array of
-    floats. down, right: whole pixels to move the content by; what leaves at one edge comes back at the other.
+    layer: function from an image (H, W) to an array of features (h, w), of whatever size.
+    image (H, W): array of floats. down, right: whole pixels to move the content by; what
+    leaves at one edge comes back at the other.
     Returns a float.
-    Example: for layer = np.copy, image = [[0, 3, 5]], down = 0 and right = 1 it is 5: [[5, 0, 3]] against [[0, 3, 5]].
+    Example: for layer = np.copy, image = [[0, 3, 5]], down = 0 and right = 1 it is 5:
+    [[5, 0, 3]] against [[0, 3, 5]].
     """
     ### BEGIN SOLUTION
     moved = np.roll(image, (down, right), axis=(0, 1))

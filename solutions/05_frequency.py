@@ -1295,10 +1295,12 @@ record(
 # %%
 # Exercise 5.1
 def filmed_turns(spokes, turns, frames):
-    """The revolutions per second that a filmed wheel seems to make: the fewest that explain the film.
+    """The revolutions per second that a filmed wheel seems to make: the fewest that explain
+    the film.
 
-    spokes: number of spokes, all alike, at equal angles. turns: true revolutions per second, negative for backwards.
-    frames: pictures per second. Returns a float; where forwards and backwards explain it equally well, the negative.
+    spokes: number of spokes, all alike, at equal angles. turns: true revolutions per second,
+    negative for backwards. frames: pictures per second. Returns a float; where forwards and
+    backwards explain it equally well, the negative.
     Example: filmed_turns(1, 25, 24) is 1.0, and filmed_turns(1, 23, 24) is -1.0.
     """
     ### BEGIN SOLUTION
@@ -1393,10 +1395,12 @@ check("5.1", filmed_turns)
 # %%
 # Exercise 5.2
 def stack_response(kernels, dilations, mu):
-    """The frequency response of several cross-correlations (3.1) of a row, one after the other, without stride or bias.
+    """The frequency response of several cross-correlations (3.1) of a row, one after the
+    other, without stride or bias.
 
-    kernels: list of rows of numbers, each of odd length; their origin is their middle. dilations: list of whole numbers
-    >= 1, as many: the numbers of a kernel stand so many pixels apart. mu: cycles per pixel. Returns a complex number.
+    kernels: list of rows of numbers, each of odd length; their origin is their middle.
+    dilations: list of whole numbers >= 1, as many: the numbers of a kernel stand so many
+    pixels apart. mu: cycles per pixel. Returns a complex number.
     Raises ValueError where a kernel has an even length, or the two lists differ in length.
     Example: stack_response([[1, 0, -1]], [1], 0.25) is -2j, and with the dilation 2 it is 0.
     """
@@ -1532,10 +1536,13 @@ check("5.2", stack_response)
 def fft_correlate(image, kernel, mode):
     """Cross-correlation (3.1) of a picture, by FFT.
 
-    image (H, W), kernel (kh, kw): arrays of floats. mode: "valid", only windows that lie in the picture: an array
-    (H - kh + 1, W - kw + 1); or "full", every window that touches it, zeros outside: (H + kh - 1, W + kw - 1).
-    Raises ValueError for another mode, and in mode "valid" where the kernel is larger than the picture along an axis.
-    Example: for image [[1, 2, 3]] and kernel [[0, 1]], "valid" gives [[2, 3]] and "full" gives [[1, 2, 3, 0]].
+    image (H, W), kernel (kh, kw): arrays of floats. mode: "valid", only windows that lie in
+    the picture: an array (H - kh + 1, W - kw + 1); or "full", every window that touches it,
+    zeros outside: (H + kh - 1, W + kw - 1).
+    Raises ValueError for another mode, and in mode "valid" where the kernel is larger than the
+    picture along an axis.
+    Example: for image [[1, 2, 3]] and kernel [[0, 1]], "valid" gives [[2, 3]] and "full" gives
+    [[1, 2, 3, 0]].
     """
     ### BEGIN SOLUTION
     if mode not in ("valid", "full"):
@@ -1688,12 +1695,15 @@ check("5.3", fft_correlate)
 # %%
 # Exercise 5.4
 def band_of(image, low, high):
-    """The waves of a picture whose frequency, in whatever direction, is at least `low` and below `high`.
+    """The waves of a picture whose frequency, in whatever direction, is at least `low` and
+    below `high`.
 
-    image (H, W) or (H, W, C): array of floats, each channel by itself. low, high: cycles per pixel; the
-    frequency of the wave (mu, nu) is sqrt(mu^2 + nu^2). Returns an array of floats, the shape of the image.
+    image (H, W) or (H, W, C): array of floats, each channel by itself. low, high: cycles per
+    pixel; the frequency of the wave (mu, nu) is sqrt(mu^2 + nu^2). Returns an array of floats,
+    the shape of the image.
     Raises ValueError where the image has neither 2 nor 3 axes.
-    Example: band_of(image, 0, 1) is the image; band_of(image, 0.01, 1) is the image less its mean, up to 100 pixels.
+    Example: band_of(image, 0, 1) is the image; band_of(image, 0.01, 1) is the image less its
+    mean, up to 100 pixels.
     """
     ### BEGIN SOLUTION
     if image.ndim not in (2, 3):
@@ -1841,11 +1851,14 @@ check("5.4", band_of)
 # %%
 # Exercise 5.5
 def blur_pool(x, stride):
-    """Blur by the weights 1/4, 1/2, 1/4 along rows and columns, then keep every stride-th pixel, from the first on.
+    """Blur by the weights 1/4, 1/2, 1/4 along rows and columns, then keep every stride-th
+    pixel, from the first on.
 
-    x (H, W, C): array of floats. stride: whole number >= 1, for both axes. Around the picture lies its mirror image,
-    without the edge pixel itself twice: a row a, b, c goes on b, a, b, c, b.
-    Returns an array (ceil(H / stride), ceil(W / stride), C). Raises ValueError where H or W is below 2.
+    x (H, W, C): array of floats. stride: whole number >= 1, for both axes. Around the picture
+    lies its mirror image, without the edge pixel itself twice: a row a, b, c goes on b, a, b,
+    c, b.
+    Returns an array (ceil(H / stride), ceil(W / stride), C). Raises ValueError where H or W is
+    below 2.
     Example: a row of columns 0, 4, 0, 0 becomes, at stride 1, the row 2, 2, 1, 0.
     """
     ### BEGIN SOLUTION
@@ -1992,8 +2005,9 @@ check("5.5", blur_pool)
 def finer(row, factor):
     """The row with `factor` times as many pixels, and no frequency that the row does not have.
 
-    row (n,): array of floats, taken to repeat. factor: whole number >= 1. Returns an array (n * factor,); its pixels
-    0, factor, 2 * factor, ... are those of the row. For even n, the wave at n / 2 goes half to each of its two signs.
+    row (n,): array of floats, taken to repeat. factor: whole number >= 1. Returns an array
+    (n * factor,); its pixels 0, factor, 2 * factor, ... are those of the row. For even n, the
+    wave at n / 2 goes half to each of its two signs.
     Raises ValueError where the row has more than one axis.
     Example: finer(np.array([1.0, -1.0]), 2) is [1, 0, -1, 0].
     """
@@ -2135,10 +2149,13 @@ check("5.6", finer)
 # %%
 # Exercise 5.7
 def convolved_by_fft(image, kernel):
-    """Convolution of a picture with zeros around it, by FFT; the output has the picture's size.
+    """Convolution of a picture with zeros around it, by FFT; the output has the picture's
+    size.
 
-    image (H, W), kernel (kh, kw): arrays of floats, the kernel's sizes odd and no larger than the picture's.
-    Returns an array (H, W): output (u, v) has the kernel's middle on pixel (u, v), and the kernel turned as in (3.2).
+    image (H, W), kernel (kh, kw): arrays of floats, the kernel's sizes odd and no larger than
+    the picture's.
+    Returns an array (H, W): output (u, v) has the kernel's middle on pixel (u, v), and the
+    kernel turned as in (3.2).
     Example: for image [[0, 1, 0, 0]] and kernel [[1, 2, 3]] the output is [[1, 2, 3, 0]].
     """
     ### BEGIN SOLUTION

@@ -1023,7 +1023,8 @@ record(
 def from_table(size, channels, rows):
     """A Keras model from a table.
 
-    size, channels: of the input, (size, size, channels). rows: a list of tuples, in order, each of them one of
+    size, channels: of the input, (size, size, channels). rows: a list of tuples, in order, each
+    of them one of
         ("conv", kernels, kernel_size, padding)    padding is "same" or "valid"; stride 1; ends in ReLU
         ("pool",)                                  max pooling, 2 by 2
         ("dense", units)                           ends in ReLU, but for the last row, which gives logits
@@ -1225,9 +1226,10 @@ check("6.1", from_table)
 def macro_f1(y, predicted, classes):
     """The mean over all classes of F1, a float.
 
-    y, predicted: true and predicted classes, int arrays (n,), values from 0 to classes - 1. A class's F1 is the
-    harmonic mean of its precision and recall, as in (6.11), and 0 where it would be 0 / 0: a class that is neither
-    present nor predicted counts as 0, and it does count.
+    y, predicted: true and predicted classes, int arrays (n,), values from 0 to classes - 1. A
+    class's F1 is the harmonic mean of its precision and recall, as in (6.11), and 0 where it
+    would be 0 / 0: a class that is neither present nor predicted counts as 0, and it does
+    count.
     Raises ValueError where y and predicted differ in length or are empty.
 
     >>> macro_f1(np.array([0, 0, 1]), np.array([0, 1, 1]), classes=2)   # 2/3 for each class
@@ -1383,13 +1385,15 @@ check("6.2", macro_f1)
 # %%
 # Exercise 6.3
 def split_by_writer(writers, share, seed):
-    """Positions of the training and of the validation pictures, so that no writer has pictures in both.
+    """Positions of the training and of the validation pictures, so that no writer has pictures
+    in both.
 
-    writers: int array (n,), the writer of each picture. share: the share of the pictures that is wanted for validation.
-    seed: whole number; the same seed gives the same split, other seeds give others.
-    Writers are drawn at random, one after another, and all pictures of each go to validation, until there are at least
-    share * n pictures.
-    Returns (train, validation): two int arrays of positions that together hold 0 to n - 1 once each.
+    writers: int array (n,), the writer of each picture. share: the share of the pictures that
+    is wanted for validation. seed: whole number; the same seed gives the same split, other
+    seeds give others. Writers are drawn at random, one after another, and all pictures of each
+    go to validation, until there are at least share * n pictures.
+    Returns (train, validation): two int arrays of positions that together hold 0 to n - 1 once
+    each.
     Raises ValueError unless 0 < share < 1.
 
     >>> train, validation = split_by_writer(np.array([7, 7, 9, 9]), share=0.5, seed=0)   # one writer's two in each
@@ -1571,9 +1575,10 @@ check("6.3", split_by_writer)
 class GapStop(keras.callbacks.Callback):
     """Ends training when the gap was wider than `limit` in `patience` epochs in a row.
 
-    limit: a number. patience: whole number, 1 or more. The gap of an epoch is logs["accuracy"] - logs["val_accuracy"].
-    The attribute `gaps` lists the gaps of the present run, or of the last one: a run of `fit` begins with an
-    empty list, and counts from 0, also where the same callback has served before.
+    limit: a number. patience: whole number, 1 or more. The gap of an epoch is logs["accuracy"]
+    - logs["val_accuracy"]. The attribute `gaps` lists the gaps of the present run, or of the
+    last one: a run of `fit` begins with an empty list, and counts from 0, also where the same
+    callback has served before.
     Raises ValueError at the end of an epoch whose logs have no "val_accuracy".
 
     >>> stop = GapStop(limit=0.1, patience=3)
@@ -1839,10 +1844,12 @@ check("6.4", GapStop)
 # %%
 # Exercise 6.5
 def best_temperature(logits, y, temperatures):
-    """The temperature T whose softmax(logits / T) has the smallest mean cross-entropy (6.4) with the labels.
+    """The temperature T whose softmax(logits / T) has the smallest mean cross-entropy (6.4)
+    with the labels.
 
     logits: floats (n, classes), of any size: 1000 must not overflow. y: labels, ints (n,).
-    temperatures: candidates, an array of positive floats in any order. Returns one of them, a float.
+    temperatures: candidates, an array of positive floats in any order. Returns one of them, a
+    float.
     Raises ValueError where a candidate is 0 or negative.
 
     >>> logits = np.array([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0], [9.0, 0.0]])
@@ -1989,9 +1996,10 @@ check("6.5", best_temperature)
 def train_and_test(model, train, validation, test, epochs, patience):
     """Train with early stopping, then report the accuracy on the test data, a float.
 
-    model: compiled, with metrics=["accuracy"]. train, validation, test: pairs (images, labels).
-    Trains for at most `epochs` epochs, stops when the loss on the validation data has not improved for `patience`
-    epochs, and goes back to the weights of the epoch in which it was smallest. The test data are used once, after that.
+    model: compiled, with metrics=["accuracy"]. train, validation, test: pairs
+    (images, labels). Trains for at most `epochs` epochs, stops when the loss on the validation
+    data has not improved for `patience` epochs, and goes back to the weights of the epoch in
+    which it was smallest. The test data are used once, after that.
     """
     ### BEGIN SOLUTION
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=patience, restore_best_weights=True)
