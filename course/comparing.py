@@ -5,7 +5,15 @@ import reprlib
 
 import numpy as np
 
-_repr = reprlib.Repr()
+
+class _Short(reprlib.Repr):
+    """Long containers cut short, with the numbers and arrays in them as `describe` shows them."""
+
+    def repr1(self, x, level):
+        return describe(x) if isinstance(x, (float, np.generic, np.ndarray)) else super().repr1(x, level)
+
+
+_repr = _Short()
 _repr.maxstring = _repr.maxother = 80
 _repr.maxlist = _repr.maxtuple = _repr.maxdict = 8
 

@@ -73,6 +73,7 @@ def test_calls_are_described_by_their_arguments():
 
     assert describe_call(f, (np.zeros((9, 9)), 3, 2)) == "f(x=array of shape (9, 9), kernel=3, stride=2)"
     assert describe(np.float32(0.5)) == "0.5"
+    assert describe({"losses": [np.float64(1) / 3, np.ones(2)]}) == "{'losses': [0.333333, [1., 1.]]}"
     assert len(describe("x" * 10_000)) < 200
 
 
