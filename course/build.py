@@ -5,9 +5,10 @@ import hashlib
 import json
 import os
 import re
+import statistics
 import subprocess
 
-from course import chapters, exercises
+from course import chapters, exercises, results, settings
 
 SIZE_LIMIT = 1.5 * 2**20  # bytes of a committed notebook
 EXECUTION = {
@@ -243,11 +244,50 @@ def readme_with_syllabus(all_chapters, text):
     return new
 
 
+def results_page(all_chapters):
+    """`docs/results.md`: what the recorded runs of the chapters cost, and their figures, as Markdown."""
+    costs = [
+        "| chapter | budget | on | data | seeds | wall, s | CPU, s | memory, MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    parts = []
+    for chapter in all_chapters:
+        recorded = results.load(chapter.number)
+        title = f"{chapter.number} {chapter.header['title']}"
+        budgets = [budget for budget in settings.BUDGETS if budget in recorded]
+        for budget in budgets:
+            run = recorded[budget]
+            wall, cpu = (f"{statistics.median(run[key]):.0f}" for key in ("wall_seconds", "cpu_seconds"))
+            on = f"{run['device']}, {run['backend']} {run['versions'][run['backend']]}"
+            seeds, memory = len(run["seeds"]), max(run["peak_memory_mb"])
+            costs.append(f"| {title} | {budget} | {on} | {run['data']} | {seeds} | {wall} | {cpu} | {memory:,} |")
+        if budgets:
+            names = dict.fromkeys(name for budget in budgets for name in recorded[budget]["figures"])
+            lines = [f"| {title} | {' | '.join(budgets)} |", "|---" * (1 + len(budgets)) + "|"]
+            for name in names:
+                found = [recorded[budget]["figures"].get(name) for budget in budgets]
+                shown = [results.summary(values) if values else "–" for values in found]
+                lines.append(f"| {name.replace('_', ' ')} | {' | '.join(shown)} |")
+            parts.append("\n".join(lines))
+    text = (
+        "# Recorded runs\n\nEach chapter is run as a plain script, once per seed, by `course measure`. The times are "
+        "medians over the seeds and hold the import of Keras and all training; the memory is the largest. A figure is "
+        "the mean over the seeds ± their standard deviation. Made by `course build` from `course/results/`."
+    )
+    return "\n\n".join([text, "\n".join(costs), *parts]) + "\n"
+
+
+def results_path():
+    """Where `results_page` goes."""
+    return chapters.ROOT / "docs" / "results.md"
+
+
 def build_index(all_chapters):
-    """Write the index notebook and the README's syllabus."""
+    """Write the index notebook, the README's syllabus and the page of recorded runs."""
     save(index_notebook(all_chapters), chapters.notebooks() / "index.ipynb")
     readme = chapters.ROOT / "README.md"
     write(readme, readme_with_syllabus(all_chapters, readme.read_text(encoding="utf-8")))
+    write(results_path(), results_page(all_chapters))
 
 
 def _id(source, taken):

@@ -181,7 +181,7 @@ def build_command(
     names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
     force: Annotated[bool, typer.Option(help="Execute again what is up to date, too.")] = False,
 ):
-    """Make both notebooks of each chapter from its source, the index and the README's syllabus."""
+    """Make both notebooks of each chapter from its source, the index, the README's syllabus and the page of results."""
     from rich.progress import Progress
 
     from course import build, chapters, exercises
@@ -228,7 +228,7 @@ def measure(
     seeds: Annotated[str, typer.Option(help="Seeds, as 0-4 or 0,1,2.")] = "0-4",
 ):
     """Run chapters once per seed and record their figures, times and memory in course/results/."""
-    from course import results, settings
+    from course import build, chapters, results, settings
 
     if budget not in settings.BUDGETS:
         fail(f"there is no budget {budget!r}; there are {' and '.join(settings.BUDGETS)}")
@@ -243,6 +243,7 @@ def measure(
         except results.MeasureError as error:
             fail(error)
         console().print(f"written: {path.parent.name}/{path.name}")
+    build.write(build.results_path(), build.results_page([chapters.read_chapter(path) for path in chapters.sources()]))
 
 
 @app.command()

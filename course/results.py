@@ -22,7 +22,7 @@ def load(chapter, folder=RESULTS):
 def summary(values, digits=4):
     """`0.9871 ± 0.0006` for one number per seed; a single number without the spread."""
     mean = f"{statistics.fmean(values):.{digits}g}"
-    return f"{mean} ± {statistics.stdev(values):.1g}" if len(values) > 1 else mean
+    return f"{mean} ± {float(f'{statistics.stdev(values):.1g}'):g}" if len(values) > 1 else mean
 
 
 def record(*, paper=None, **figures):

@@ -83,12 +83,13 @@ def test_references_are_executed_and_learners_copies_blank(chapter):
             assert not [o for o in cell.get("outputs", []) if o.output_type == "error"]
 
 
-def test_index_and_syllabus_are_made_from_the_headers():
+def test_index_syllabus_and_results_are_derived():
     everything = [chapters.read_chapter(path) for path in chapters.sources()]
     have = build.load(chapters.notebooks() / "index.ipynb")
     assert have == build.load_text(build.as_text(build.index_notebook(everything)))
     readme = (chapters.ROOT / "README.md").read_text(encoding="utf-8")
     assert build.readme_with_syllabus(everything, readme) == readme, "run: course build"
+    assert build.results_page(everything) == build.results_path().read_text(encoding="utf-8"), "run: course build"
 
 
 def _key(tag):
