@@ -25,7 +25,6 @@ $(READY): requirements.txt pyproject.toml
 	sudo apt install python3-venv"; rm -rf .venv; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
-	@$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" >/dev/null 2>&1
 	@touch $@
 
 lab: $(READY)  ## open the lessons in JupyterLab

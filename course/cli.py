@@ -52,6 +52,8 @@ def lab(port: Annotated[int, typer.Option(help="The port to try first.")] = 8888
         fail(f"{index.name} is missing from {index.parent.name}/; run: course build")
     arguments = ["jupyter-lab", f"--ServerApp.port={port}", f"--notebook-dir={index.parent.parent}"]
     arguments += [f"--LabApp.default_url=/lab/tree/{index.parent.name}/{index.name}"]
+    # Long lines of code wrap instead of being cut off, and nothing asks for news from the network.
+    arguments += [f"--LabApp.app_settings_dir={Path(__file__).parent / 'jupyterlab'}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--allow-root")
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):

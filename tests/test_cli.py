@@ -1,5 +1,6 @@
 """The command as a person types it: the lab's address, the doctor, and one clear line for each wrong word."""
 
+import json
 import os
 import re
 import socket
@@ -62,6 +63,11 @@ def test_the_lab_prints_its_address_with_the_port_taken_and_no_display(tmp_path)
         assert f":{port}/" not in found[0]
         with urllib.request.urlopen(found[0], timeout=30) as page:
             assert page.status == 200
+        base, token = found[0].split("/lab/tree")[0], found[0].partition("?")[2]
+        settings = f"{base}/lab/api/settings/@jupyterlab/notebook-extension:tracker?{token}"
+        with urllib.request.urlopen(settings, timeout=30) as answer:
+            cell = json.load(answer)["schema"]["properties"]["codeCellConfig"]["default"]
+        assert cell["lineWrap"], "long lines of code are to wrap"
     finally:
         lab.terminate()
         lab.wait(30)
