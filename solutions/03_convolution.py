@@ -2,7 +2,7 @@
 # title: The convolution operation
 # part: II. Convolution
 # minutes: 120
-# needs: [Python, NumPy, school calculus]
+# needs: [Python, NumPy, school calculus, gradient descent]
 # teaches:
 #   - cross-correlation and convolution
 #   - output size, stride, padding and dilation

@@ -10,6 +10,9 @@
 #   - softmax and cross-entropy
 #   - gradient descent
 #   - backpropagation
+#   - Adam
+#   - initialisation
+#   - batch normalisation
 #   - cross-correlation and convolution
 #   - output size, stride, padding and dilation
 #   - channels

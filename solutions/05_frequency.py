@@ -6,6 +6,9 @@
 #   - Python
 #   - NumPy
 #   - school calculus
+#   - Adam
+#   - batch normalisation
+#   - weight decay
 #   - cross-correlation and convolution
 #   - output size, stride, padding and dilation
 #   - channels

@@ -6,6 +6,11 @@
 #   - Python
 #   - NumPy
 #   - school calculus
+#   - softmax and cross-entropy
+#   - gradient descent
+#   - Adam
+#   - overfitting and validation
+#   - early stopping
 #   - output size, stride, padding and dilation
 #   - channels
 #   - parameters and multiply-adds of a layer
@@ -1575,8 +1580,8 @@ check("6.3", split_by_writer)
 class GapStop(keras.callbacks.Callback):
     """Ends training when the gap was wider than `limit` in `patience` epochs in a row.
 
-    limit: a number. patience: whole number, 1 or more. The gap of an epoch is logs["accuracy"]
-    - logs["val_accuracy"]. The attribute `gaps` lists the gaps of the present run, or of the
+    limit: a number. patience: whole number, 1 or more. The gap of an epoch is
+    logs["accuracy"] - logs["val_accuracy"]. The attribute `gaps` lists the gaps of the present run, or of the
     last one: a run of `fit` begins with an empty list, and counts from 0, also where the same
     callback has served before.
     Raises ValueError at the end of an epoch whose logs have no "val_accuracy".
