@@ -1055,10 +1055,11 @@ BY_HAND = {"AlexNet": alexnet_by_hand, "GoogLeNet": googlenet_by_hand}
 # %%
 def independent_parameters(name):
     """The same from keras.applications, or from the network built by hand."""
-    with keras.StatelessScope(initialize_variables=False):
-        if name in BY_HAND:
-            return BY_HAND[name]().count_params()
-        return getattr(keras.applications, name.replace("-", ""))(weights=None).count_params()
+    with keras.StatelessScope(initialize_variables=False):  # the weights are described, not made
+        build = BY_HAND.get(name) or getattr(keras.applications, name.replace("-", ""))
+        found = (build() if name in BY_HAND else build(weights=None)).count_params()
+    keras.utils.clear_session()  # or Keras would make them all the next time that it makes a network
+    return found
 
 
 # %%
