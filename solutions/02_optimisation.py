@@ -911,11 +911,10 @@ def through(x, depth, units, variance, f):
 # %%
 depths = np.arange(1, 21)
 kinds = {"1/n": 1.0, "2/n (He)": 2.0, "4/n": 4.0}
-forward = {name: [through(images[:50], 20, 200, v, "relu")[0] for _ in range(5)] for name, v in kinds.items()}
-backward = {
-    f"{f}, {v:.0f}/n": [through(images[:50], 20, 200, v, f)[1] for _ in range(5)]
-    for f, v in [("sigmoid", 1.0), ("tanh", 1.0), ("relu", 1.0), ("relu", 2.0)]
-}
+pairs = [("sigmoid", 1.0), ("tanh", 1.0), ("relu", 1.0), ("relu", 2.0), ("relu", 4.0)]
+sent = {(f, v): [through(images[:50], 20, 200, v, f) for _ in range(5)] for f, v in pairs}
+forward = {name: [there for there, _ in sent["relu", v]] for name, v in kinds.items()}
+backward = {f"{f}, {v:.0f}/n": [back for _, back in sent[f, v]] for f, v in pairs[:4]}
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.3))
 for (name, runs), variance, colour in zip(forward.items(), kinds.values(), plots.COLOURS):
     predicted = np.mean([run[0] for run in runs]) * growth(200, variance / 200, depths)

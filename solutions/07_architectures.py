@@ -1256,7 +1256,7 @@ model, recipe_seconds = by_recipe(
     recipe_plan,
     photos.x_train[:count_used],
     photos.y_train[:count_used],
-    epochs=budget(quick=6, full=80),
+    epochs=budget(quick=8, full=80),
     batch=budget(quick=50, full=128),
     precision=budget(quick="float32", full="mixed_float16"),
 )
