@@ -11,6 +11,8 @@ import random
 import sys
 import warnings
 
+from IPython import get_ipython
+
 _kept = {}
 
 
@@ -21,6 +23,14 @@ def snapshot(namespace):
     _kept["names"] = {name: value for name, value in namespace.items() if not name.startswith("_")}
     _kept["builtins"] = dict(vars(builtins))
     _kept["state"] = _state(np)
+    # Builtins are put back as soon as a cell has run: the kernel itself cannot go on for long without `len`.
+    events = get_ipython().events
+    if _mend_builtins not in events.callbacks["post_execute"]:
+        events.register("post_execute", _mend_builtins)
+
+
+def _mend_builtins():
+    vars(builtins).update(_kept["builtins"])
 
 
 def restore(namespace):
@@ -28,7 +38,7 @@ def restore(namespace):
     import numpy as np
 
     namespace.update(_kept["names"])
-    vars(builtins).update(_kept["builtins"])
+    _mend_builtins()
     state = _kept["state"]
     os.chdir(state["folder"])
     sys.path[:] = state["path"]

@@ -104,17 +104,14 @@ BROKEN_ANSWERS = {
     "prints a flood": ("# Exercise 90.1\nprint('x' * 3_000_000)\n", "crashed", "printed more than"),
     "recursion": ("# Exercise 90.1\ndef twice(x):\n    return twice(x)\n", "crashed", "recursion"),
     "bad magic": ("# Exercise 90.1\n%nosuchmagic\n", "crashed", ""),
-    # A kernel without `len` dies or falls silent, whichever comes first.
-    "breaks the kernel": (TWICE + "import builtins\nbuiltins.len = None\n", ("crashed", "timeout"), ""),
     "returns nothing": ("# Exercise 90.1\ndef twice(x):\n    2 * x\n", "wrong", "return statement gives None"),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN_ANSWERS)
 def test_a_broken_answer_costs_only_itself(small, tmp_path, name):
-    source, may_be, words = BROKEN_ANSWERS[name]
-    found = states(answered(small, _90_1=source), tmp_path, seconds=3)
-    assert found == ALL | {"90.1": found["90.1"]} and found["90.1"] in (may_be if type(may_be) is tuple else (may_be,))
+    source, state, words = BROKEN_ANSWERS[name]
+    assert states(answered(small, _90_1=source), tmp_path, seconds=3) == ALL | {"90.1": state}
     assert words in states.verdicts["90.1"].message
     assert len(states.verdicts["90.1"].message) < 2000
 
@@ -123,6 +120,7 @@ RIGHT_ALL_THE_SAME = {
     "prints in the function": "# Exercise 90.1\ndef twice(x):\n    print('hm', x)\n    return 2 * x\n",
     "prints a megabyte in the function": "# Exercise 90.1\ndef twice(x):\n    print('x' * 10**6)\n    return 2 * x\n",
     "shadows np and check": TWICE + "np = check = print = None\n",
+    "breaks the builtins": TWICE + "import builtins\nbuiltins.len = None\n",
     "shadows builtins": TWICE + "len = sum = range = None\n",
     "changes folder, seed, errors": TWICE
     + "import os, random\nos.chdir('/')\nnp.random.seed(1)\nrandom.seed(1)\nnp.seterr(all='raise')\n",
