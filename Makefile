@@ -58,8 +58,9 @@ nbgrader: $(READY)  ## hold that nbgrader, in an environment of its own, gives t
 		{ $(BIN)/python -c "$$where"; echo $(CURDIR); } > "$$(.venv-nbgrader/bin/python -c "$$where")/course.pth"
 	COURSE_NBGRADER=$(CURDIR)/.venv-nbgrader/bin/python $(BIN)/python -m pytest -q tests/test_nbgrader.py
 
-benchmark: $(READY)  ## measure grading and the chapters on this machine
+benchmark: $(READY)  ## measure grading, the chapters and adversarial steps on this machine
 	@$(BIN)/python benchmarks/speed.py $(CHAPTERS)
+	@$(BIN)/python benchmarks/adversarial.py
 
 requirements:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile -q --universal --upgrade --python-version 3.11 --extra dev --no-annotate \

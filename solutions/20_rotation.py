@@ -1184,6 +1184,18 @@ def angle_by_angle(pictures):
 
 
 @ex.wrong
+def blocks_and_interleaved(pictures):
+    """The copies come angle by angle, and the labels as for copies that stand together. The labels are what the
+    docstring asks for; let the copies follow them, picture by picture."""
+    return np.concatenate([_left(pictures, r) for r in range(4)]), labels_of_copies(pictures)
+
+
+def labels_of_copies(pictures):
+    _copies(pictures, _left)
+    return np.tile(np.arange(4), len(pictures))
+
+
+@ex.wrong
 def one_angle(pictures):
     """All copies but the first are turned alike. Copy r needs r quarter turns, not one."""
     return _copies(pictures, lambda x, r: _left(x, min(r, 1))), np.tile(np.arange(4), len(pictures))
@@ -1519,6 +1531,20 @@ def twins_apart(pictures, p):
 
 
 @ex.wrong
+def last_twin_counts(pictures, p):
+    """Where two pictures, turned, become the same one, your table keeps the probability of the last and forgets those
+    before. They add up."""
+    _refuse(pictures, p)
+    table = {}
+    for picture, share in zip(pictures, p):
+        for r in range(4):
+            table.setdefault(np.rot90(picture, r).tobytes(), np.zeros(4))[r] = share / 4
+    rows = np.array(list(table.values()))
+    parts = rows / rows.sum(axis=1, keepdims=True)
+    return float(-np.sum(rows[rows > 0] * np.log(parts[rows > 0])))
+
+
+@ex.wrong
 def half_turns_only(pictures, p):
     """You looked at the half turn only. A picture can be unchanged by quarter turns as well, or be another one's
     quarter turn."""
@@ -1651,6 +1677,14 @@ def places_in_the_order(labels, count, order):
     _enough(labels, count)
     shuffled = labels[order]
     return np.sort(np.concatenate([np.flatnonzero(shuffled == label)[:count] for label in np.unique(labels)]))
+
+
+@ex.wrong
+def mask_on_the_order(labels, count, order):
+    """A mask made from `labels` picks by position in the data set; you applied it to `order`, where place 5 is some
+    other picture. Ask for the label of the picture that stands at each place of the order."""
+    _enough(labels, count)
+    return np.sort(np.concatenate([order[labels == label][:count] for label in np.unique(labels)]))
 
 
 @ex.wrong
