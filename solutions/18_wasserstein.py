@@ -758,7 +758,8 @@ def step_of_the_player(real, fake, epsilon, W, b, v):
         critic = tiny_critic()
         passing = keras.Sequential([keras.Input((2, 3)), layers.Identity()])
         STEPPER["player"] = Critic(critic, passing, penalty_weight=10.0)
-        STEPPER["player"].compile(keras.optimizers.SGD(1.0))
+        # Eagerly, one operation after the other: in a graph, TensorFlow on a CPU may read a weight after its update.
+        STEPPER["player"].compile(keras.optimizers.SGD(1.0), run_eagerly=True)
     player = STEPPER["player"]
     player.mine.set_weights([W, b, v])
     player.train_on_batch((real, fake, epsilon))  # (18.12)
