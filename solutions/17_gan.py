@@ -40,6 +40,7 @@
 #   - "Metz, Poole, Pfau & Sohl-Dickstein, Unrolled generative adversarial networks, 2017"
 #   - "Mescheder, Geiger & Nowozin, Which training methods for GANs do actually converge?, 2018"
 #   - "Webster, Rabin, Simon & Jurie, Detecting overfitting of deep generative networks via latent recovery, 2019"
+#   - "Chong & Forsyth, Effectively unbiased FID and Inception score and where to find them, 2020"
 
 # %% [markdown]
 # Below are six sevens that somebody wrote, and, at the right, their mean. By the squared error no single picture is a
@@ -47,6 +48,7 @@
 # see at once that nobody wrote it.
 
 # %%
+import textwrap
 import warnings
 
 import keras
@@ -79,6 +81,8 @@ def draw_rows(rows, width=8.0):
 
 def nearest_pictures(pictures, among):
     """For each of `pictures` (n, ...) the nearest of `among` (m, ...): number and Euclidean distance."""
+    if pictures.shape[1:] != among.shape[1:]:
+        raise ValueError(f"pictures {pictures.shape[1:]} cannot be compared with pictures {among.shape[1:]}")
     a, b = pictures.reshape(len(pictures), -1), among.reshape(len(among), -1)
     squared = np.square(a).sum(axis=1)[:, None] - 2 * a @ b.T + np.square(b).sum(axis=1)
     chosen = squared.argmin(axis=1)
@@ -99,7 +103,7 @@ six = sevens[gaps[middle].argsort()[:120:20]]  # the closest to it, and every tw
 draw_rows({"six sevens,\nand their mean": [*six, six.mean(axis=0)]}, width=7)
 
 # %% [markdown]
-# *Figure 17.1. Six training digits, and their mean.*
+# *Figure 17.1. Six training digits, and at the right their mean, grey where they differ.*
 #
 # What gives it away is not an error in any one pixel. It is the soft grey, which pens do not leave. You could write a
 # loss against grey, and the next picture would be wrong in another way. Rather let a second network find out
@@ -132,8 +136,8 @@ draw_rows({"six sevens,\nand their mean": [*six, six.mean(axis=0)]}, width=7)
 #
 # As usual the network puts out a logit, $a$, with $D = \sigma(a)$, and the logarithms go into
 # $\operatorname{softplus}(a) = \log(1 + e^a)$, which stays finite where $\log \sigma(a)$, computed in two steps, does
-# not: $-\log D = \operatorname{softplus}(-a)$ and $-\log(1 - D) = \operatorname{softplus}(a)$. For one batch of real
-# pictures and one of made-up ones the discriminator's loss is therefore
+# not: $-\log D = \operatorname{softplus}(-a)$ and $-\log(1 - D) = \operatorname{softplus}(a)$. Let the means over one
+# batch of real pictures and one of made-up ones stand for the two expectations, and the discriminator's loss is
 #
 # $$ L_D = \underset{x}{\operatorname{mean}} \operatorname{softplus}\bigl(-a(x)\bigr)
 #    + \underset{z}{\operatorname{mean}} \operatorname{softplus}\bigl(a(G(z))\bigr) = -V \tag{17.2} $$
@@ -168,6 +172,8 @@ def refuse_unless_alike(real, fake):
 
 def value(d_real, d_fake):
     """The value of the game (17.1) for the probabilities that D gives to real and made-up pictures."""
+    if not all(0 <= np.min(d) <= np.max(d) <= 1 for d in (d_real, d_fake)):
+        raise ValueError("probabilities lie from 0 to 1: are these logits? Then take minus the discriminator_loss")
     return np.mean(np.log(d_real)) + np.mean(np.log(1 - d_fake))  # (17.1)
 
 
@@ -224,10 +230,10 @@ prove("17.2", discriminator_loss, two_cross_entropies, cases=two_batches(100), r
 #
 # $$ \max_D V(D, G) = V(D^*, G) = -\log 4 + 2\, \mathrm{JSD}(p \,\|\, q) \tag{17.5} $$
 #
-# A divergence is 0 only where $p = q$. So against the best judge $G$ does best, and gets $-\log 4$, if its pictures
-# are distributed like the real ones. *That* is what it learns: not to copy pictures, but to draw from their
+# A divergence is 0 only where $p = q$. So against the best judge $G$ does best, and gets $-\log 4$, if and only if its
+# pictures are distributed like the real ones. *That* is what it learns: not to copy pictures, but to draw from their
 # distribution. The theorem assumes that $D$ is the best one at every moment and that $G$ can make any $q$; the rest
-# of this chapter is about what happens as neither is true.
+# of this chapter is about what happens when neither is true.
 #
 # In the proof $p$ and $q$ are random distributions over six things (and equal in every fifth case), and SciPy climbs
 # $V$ without being told (17.3).
@@ -241,6 +247,10 @@ def best_judge(p, q):
 
 def jensen_shannon(p, q):
     """JSD (17.4) in nats: p, q are arrays of positive probabilities that sum to 1."""
+    if np.shape(p) != np.shape(q):
+        raise ValueError(f"p and q are not of one shape: {np.shape(p)} and {np.shape(q)}")
+    if not (np.min(p) > 0 and np.min(q) > 0 and np.allclose([np.sum(p), np.sum(q)], 1)):
+        raise ValueError("p and q must be positive, and each must sum to 1")
     m = (p + q) / 2
     return 0.5 * np.sum(p * np.log(p / m)) + 0.5 * np.sum(q * np.log(q / m))  # (17.4)
 
@@ -469,7 +479,9 @@ after = line_g.get_weights()
 
 # %%
 claim(
-    "17.1", "with the generator held still, the trained discriminator is the best one, to within 0.05", off_judge < 0.05
+    "17.1",
+    "with the generator held still, the trained discriminator is off the best one by less than 0.05 in the mean",
+    off_judge < 0.05,
 )
 
 # %%
@@ -481,10 +493,10 @@ claim(
 
 # %% [markdown]
 # Look at the far right of the figure. $D^*$ falls again there, since the wider bell has the longer tail; $D$, which was
-# never shown anything so far out, does not. Where it has seen data it agrees with (17.3); a generator that leaves this
-# region gets arbitrary advice.
+# hardly shown anything so far out, says what it likes. Where it has seen data it agrees with (17.3); a generator that
+# leaves this region gets arbitrary advice.
 #
-# How *not* to freeze the opponent: the recipe found most often says `discriminator.compile(...)`, then
+# How *not* to freeze the opponent: a recipe found often says `discriminator.compile(...)`, then
 # `discriminator.trainable = False`, then compile a model of both. It trusts that `compile` remembers what was
 # trainable. Keras 3 looks when it takes a step, finds one switch for both players, and so
 
@@ -514,7 +526,7 @@ print(f"five steps later, no weight of D has moved by more than {max(moved)}")
 # $$ \ell_\text{sat} = \log(1 - D) = -\operatorname{softplus}(a), \qquad
 #    \ell_\text{ns} = -\log D = \operatorname{softplus}(-a) \tag{17.6} $$
 #
-# Both fall as $D$ gets more convinced, so what is the difference? Derive by the logit:
+# Both fall as $D$ gets more convinced, so what is the difference? Differentiate with respect to the logit:
 #
 # $$ \frac{\partial \ell_\text{sat}}{\partial a} = -D, \qquad
 #    \frac{\partial \ell_\text{ns}}{\partial a} = -(1 - D) \tag{17.7} $$
@@ -548,7 +560,7 @@ def by_cross_entropy(a):
 
 
 def slopes(a):
-    """The derivatives of both losses of single pictures by their logits (17.7), for an array of these."""
+    """The derivatives of both losses of single pictures with respect to their logits (17.7), an array."""
     return -expit(a), -(1 - expit(a))  # (17.7)
 
 
@@ -568,7 +580,7 @@ prove("17.7", slopes, slopes_by_autodiff, cases=((logits(8),) for _ in range(60)
 
 # %%
 def pull(discriminator, loss, w, b, z):
-    """The length of the gradient of a generator's loss by (w, b), the weights of G(z) = wz + b."""
+    """The length of the gradient of a generator's loss with respect to (w, b), where G(z) = wz + b."""
     z, weights = ops.convert_to_tensor(z), np.array([w, b], "float32")
     by_weights = gradient(lambda at: loss(discriminator(at[0] * z + at[1])), weights)
     return np.linalg.norm(ops.convert_to_numpy(by_weights))
@@ -592,18 +604,18 @@ in_theory = np.abs(slopes(np.log(d / (1 - d))))
 for n, (name, line, marker) in enumerate((("saturating", "-", "o"), ("non-saturating", "--", "s"))):
     axes[0].plot(d, in_theory[n], line, color=plots.COLOURS[n], label=name)
     axes[1].plot(fooled, pulls[:, n], line, marker=marker, ms=4, color=plots.COLOURS[n])
-axes[0].set(xlabel="$D(G(z))$", ylabel="slope at the logit")
-axes[1].set(xlabel="mean of $D(G(z))$, falling as $D$ is trained", ylabel="gradient at $G$'s weights")
+axes[0].set(xlabel="$D(G(z))$", ylabel="size of the slope at the logit")
+axes[1].set(xlabel="mean of $D(G(z))$ while $D$ is trained", ylabel="length of $G$'s gradient")
 axes[1].set(xscale="log", yscale="log")
 axes[1].invert_xaxis()
 axes[0].legend()
 figure.tight_layout()
 plt.show()
-print(f"at the end D(G(z)) is {fooled[-1]:.1e}, the gradients are {pulls[-1, 0]:.1e} and {pulls[-1, 1]:.1e}")
+print(f"at the end the mean D(G(z)) is {fooled[-1]:.1e}, the gradients are {pulls[-1, 0]:.1e} and {pulls[-1, 1]:.1e}")
 
 # %% [markdown]
-# *Figure 17.3. Left: (17.7). Right: the gradient that reaches the two weights of a generator, measured, while the
-# discriminator grows surer that its samples are made up; both axes are logarithmic.*
+# *Figure 17.3. Left: (17.7), without the sign. Right: the gradient that reaches the two weights of a generator,
+# measured, while the discriminator grows surer that its samples are made up; both axes are logarithmic.*
 
 # %%
 claim(
@@ -659,8 +671,9 @@ plt.show()
 # discriminator's landscape $D(x)$ (line).*
 #
 # Follow it. $D$ raises a slope between the samples and the data. Samples on the slope slide to the right; those far to
-# the left stand on flat ground and stay, so the heap gets wide before it moves. When it straddles the data, $D$ lowers
-# its opinion on both sides, and squeezes it. Where samples and data agree, the landscape is level, at one half.
+# the left stand on flat ground and are left behind, so the heap gets wide before it moves. When it straddles the data,
+# $D$ lowers its opinion on both sides, and squeezes it. Where samples and data agree, the landscape is level, at one
+# half.
 
 # %%
 path = np.array(list(path.values()))
@@ -687,7 +700,7 @@ claim(
 #
 # At once, the two spiral outwards, whatever the rate. In turns they run round on an ellipse (for $\alpha < 2$), and
 # never arrive. Neither is a fault of an optimiser; the game has no downhill. (Near the end of a GAN the situation is
-# much the same; Mescheder et al., 2018, prove when it converges.)
+# much the same; Mescheder et al., 2018, prove which ways of training converge there.)
 
 
 # %%
@@ -733,7 +746,8 @@ plt.show()
 
 # %% [markdown]
 # *Figure 17.5. Left: the game $uv$ with $\alpha = 0.2$, 48 rounds from $(1, 0)$. Right: the path of the generator on
-# the line; the dots are the frames of Figure 17.4, from light to dark. A cross marks where each game would rest.*
+# the line, which is no straight one; the dots are the frames of Figure 17.4, from light to dark. A cross marks where
+# each game would rest.*
 #
 # **Try it.** Give $D$'s player ten times the rate of $G$'s (Heusel et al., 2017, argue for two rates), then the other
 # way round. Film both.
@@ -803,11 +817,12 @@ for axis, n in zip(axes.flat, (0, 1, 2, 4, 7, 12, 20, 30, 40, 50)):
 figure.tight_layout(pad=0.5)
 plt.show()
 for number, modes in enumerate(covered, start=1):
-    print(f"game {number}, modes covered at every fifth look:", *modes[::5])
+    print(f"game {number}, modes covered, every 50 rounds:", *modes[::5])
 
 # %% [markdown]
 # *Figure 17.6. The first of three games on the ring: real modes (orange circles), samples (blue dots) and $D$'s
-# landscape (black 0, white 1). The number in each title says how many of the eight modes are covered.*
+# landscape (black 0, white 1); both axes run from $-3$ to $3$. The number after the colon says how many of the eight
+# modes are covered.*
 
 # %%
 claim(
@@ -828,7 +843,7 @@ claim(
 #
 # ## DCGAN: the digits
 #
-# Attempts to build GANs of convolutional layers had failed until Radford, Metz and Chintala (2016) found a set of
+# Earlier attempts at larger GANs of convolutional layers had failed, write Radford, Metz and Chintala (2016), and give
 # guidelines under which they train: strided convolutions instead of pooling, transposed ones in $G$; batch
 # normalisation in both, except at $G$'s output and $D$'s input; ReLU in $G$ with tanh at its end, LeakyReLU (slope
 # 0.2) in $D$; no dense layers in between; weights from $\mathcal N(0, 0.02^2)$; Adam with $\beta_1 = 0.5$ (and a
@@ -891,16 +906,18 @@ def dcgan_discriminator(channels=16):
 #
 # In one dimension this is $(\mu_1 - \mu_2)^2 + (\sigma_1 - \sigma_2)^2$: too little variety counts as well as a wrong
 # mean. With the features of the Inception network it is the *FID* of the literature (Heusel et al., 2017); ours come
-# from another network, and the numbers cannot be compared. (The literature calls $d^2$ the distance, and so do we.) It
-# gets smaller with more pictures, so judge sets of one size: here, as many made-up pictures as test digits. The
-# eigenvalues of $\Sigma_1 \Sigma_2$ are those of the symmetric $S \Sigma_2 S$ with $S = \Sigma_1^{1/2}$, which are
-# safer to take roots of.
+# from another network, and the numbers cannot be compared. (The literature calls $d^2$ the distance, and so do we.) Its
+# estimate gets smaller with more pictures (Chong & Forsyth, 2020), so compare only sets of one size: here, as many
+# made-up pictures as test digits. The eigenvalues of $\Sigma_1 \Sigma_2$ are those of the symmetric $S \Sigma_2 S$ with
+# $S = \Sigma_1^{1/2}$, which are safer to take roots of.
 
 
 # %%
 def moments(features):
-    """Mean (k,) and covariance (k, k) of features (count, k)."""
-    return features.mean(axis=0), np.cov(features, rowvar=False)
+    """Mean (k,) and covariance (k, k) of features (count, k) of at least two pictures."""
+    if features.ndim != 2 or len(features) < 2:
+        raise ValueError(f"a covariance needs features (count, k) with a count of 2 or more, not {features.shape}")
+    return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
 
 
 def frechet_distance(mean_1, covariance_1, mean_2, covariance_2):
@@ -908,6 +925,9 @@ def frechet_distance(mean_1, covariance_1, mean_2, covariance_2):
     if np.shape(mean_1) != np.shape(mean_2):
         sizes = f"{len(mean_1)} and {len(mean_2)}"
         raise ValueError(f"along axis 0 the means have sizes {sizes}: not the same features")
+    for covariance in (covariance_1, covariance_2):
+        if np.shape(covariance) != 2 * np.shape(mean_1):
+            raise ValueError(f"covariance {np.shape(covariance)}, where the means need {2 * np.shape(mean_1)}")
     values, vectors = np.linalg.eigh(covariance_1)
     S = vectors * np.sqrt(values.clip(0)) @ vectors.T
     roots = np.sqrt(np.linalg.eigvalsh(S @ covariance_2 @ S).clip(0))
@@ -959,7 +979,8 @@ real_moments = moments(run(features, images))
 floor = frechet_distance(*moments(run(features, tests)), *real_moments)
 own = nearest_pictures(tests, images)[1]
 print(
-    f"the classifier reads {(read == test_labels).mean():.1%} of the test digits; their Fréchet distance: {floor:.2f}"
+    f"of the test digits the classifier reads {(read == test_labels).mean():.1%} right; "
+    f"their Fréchet distance: {floor:.2f}"
 )
 
 
@@ -999,7 +1020,7 @@ print(f"Fréchet distance {frechet[0]:.0f} at first, {frechet[-1]:.1f} in the en
 made_digits = run(gan_g, fixed)
 _, to_training = nearest_pictures(made_digits, images)
 copied = (to_training < np.quantile(own, 0.01)).mean()
-print(f"nearer to a training digit than the nearest 1 % of test digits: {copied:.1%} of the made-up ones")
+print(f"nearer to a training digit than 99 % of the test digits are: {copied:.1%} of the made-up ones")
 
 # %%
 draw_rows(
@@ -1040,8 +1061,8 @@ plt.show()
 # *Figure 17.8. Four looks at the same training: Fréchet distance (dashed: that of the test digits), digits covered,
 # distance to the nearest training digit (dotted: the same two quantiles for test digits), and the two losses.*
 #
-# Read the last panel first, as everybody does, and see how little it says: neither loss falls while the pictures get
-# better. Each is measured against an opponent that gets better too.
+# Read the last panel first, as everybody does, and see how little it says: once the start is over neither loss falls
+# any more, and the pictures still get better. Each is measured against an opponent that gets better too.
 
 # %%
 claim(
@@ -1060,7 +1081,7 @@ claim(
 # %%
 claim(
     "17.8",
-    "it does not copy: few of its pictures are nearer to a training digit than the nearest 1 % of the test digits are",
+    "it does not copy: under 5 % of its pictures are nearer to a training digit than 99 % of the test digits are",
     copied < 0.05,
 )
 
@@ -1100,8 +1121,8 @@ draw_rows(
 )
 
 # %% [markdown]
-# *Figure 17.10. Straight walks through the noise, between noise that the classifier reads most surely as the one and
-# the other digit.*
+# *Figure 17.10. Straight walks through the noise, from the draw whose picture the classifier reads most surely as the
+# one digit to that of the other.*
 #
 # Compare with the walks of chapter 16: half-way between two digits you see strokes that move, break and join, and less
 # of the softness of a mean. What you have given up is the way back. The GAN has no encoder, no code for a given digit,
@@ -1109,10 +1130,10 @@ draw_rows(
 #
 # ## Debug it
 #
-# Four loops of a kind that is common on the web, beside one that is right. Each has two small dense networks and is to
-# learn to draw zeros, which is soon done. Keras accepts them all. A good doctor looks at the patient first, so pass
-# over the next cell for now, and look at the symptoms below it: what each generator draws after the same number of
-# rounds, the last losses, and by how much the weights of $G$ have moved. Then come back and find the fault.
+# Four loops of a kind that you will meet on the web, beside one that is right. Each has two small dense networks and is
+# to learn to draw zeros, which is soon done. Keras accepts them all. A good doctor looks at the patient first, so pass
+# over the next two cells for now, and look at the symptoms below them: what each generator draws after the same number
+# of rounds, the last losses, and by how much the weights of $G$ have moved. Then come back and find the fault.
 
 
 # %%
@@ -1175,7 +1196,7 @@ for name, (g, d_role, g_role) in loops.items():
     symptoms[name] = moved
     print(f"{name:7} losses of D {last[0]:8.2g}, of G {last[1]:8.2g}; a weight of G moved by {moved:.2g} at most")
 draw_rows(wards)
-print(message)
+print(textwrap.fill(message, 92))
 
 # %% [markdown]
 # *Figure 17.11. Twelve pictures from each generator after the same number of rounds (loop C: when it stopped).*
@@ -1193,9 +1214,9 @@ print(message)
 # is below 0 from the first step, which no cross-entropy ever is, and has no lower end, so the logits run off until a
 # logarithm of 0 stops the run with a sentence on what to try.
 #
-# **D: the gradient of the wrong player.** In $G$'s turn the weights of $D$ are trained: $D$ is told to believe, so
-# $G$'s loss is small, as if it were winning, and $G$ has not moved at all. Always check that $G$'s weights move in
-# $G$'s turn, and no others.
+# **D: the gradient of the wrong player.** In $G$'s turn the weights of $D$ are trained: $D$ is told to believe in one
+# turn and to doubt in the next. The losses look like a game, even as if $G$ were winning, and $G$ has not moved at all.
+# Always check that $G$'s weights move in $G$'s turn, and no others.
 
 # %%
 claim(
@@ -1291,6 +1312,9 @@ def _refuse(target):
         raise ValueError
 
 
+_CUT = np.log(1e7)  # the logit of a probability that is clipped 1e-7 below 1
+
+
 def _real(real, target):
     return target * _sp(-real) + (1 - target) * _sp(real)
 
@@ -1354,6 +1378,43 @@ def accepts_anything(real, fake, target):
     return _real(real, target).mean() + _sp(fake).mean()
 
 
+@ex.wrong
+def sums(real, fake, target):
+    """You added up over the pictures. Each of the two parts is a mean over its own batch."""
+    _refuse(target)
+    return _real(real, target).sum() + _sp(fake).sum()
+
+
+@ex.wrong
+def halved(real, fake, target):
+    """The two means are added; you have half of their sum, or their mean."""
+    _refuse(target)
+    return (_real(real, target).mean() + _sp(fake).mean()) / 2
+
+
+@ex.wrong
+def one_loss_a_picture(real, fake, target):
+    """The mean over the real pictures is missing: you return an array with one loss for each of them."""
+    _refuse(target)
+    return _real(real, target) + _sp(fake).mean()
+
+
+@ex.wrong
+def refuses_one(real, fake, target):
+    """You refuse a target of 1, which is allowed: it is the loss without smoothing."""
+    if not 0 < target < 1:
+        raise ValueError
+    return _real(real, target).mean() + _sp(fake).mean()
+
+
+@ex.wrong
+def clipped(real, fake, target):
+    """Right for moderate logits. Clipping the probability keeps the logarithm finite, but makes it wrong for large
+    logits: take log(1 + exp(a)) of the logit in a form that neither overflows nor is cut off."""
+    _refuse(target)
+    return _real(real.clip(-_CUT, _CUT), target).mean() + _sp(fake.clip(-_CUT, _CUT)).mean()
+
+
 @ex.right
 def by_the_logit_itself(real, fake, target):
     if target <= 0 or target > 1:
@@ -1371,7 +1432,7 @@ check("17.1", smoothed_loss)
 # %%
 # Exercise 17.2
 def generator_pulls(logits):
-    """The generator's two losses for a batch, each with its gradient by the logits.
+    """The generator's two losses for a batch, each with its gradient with respect to the logits.
 
     logits (n,): array of floats between -10,000 and 10,000, the discriminator's for n made-up
     pictures. The losses are means over the batch.
@@ -1512,6 +1573,46 @@ def minus_the_value(logits):
     return {"saturating": (loss, slope), "non-saturating": (-loss, -slope)}
 
 
+@ex.wrong
+def sums(logits):
+    """Losses and gradients are those of the sum over the batch. The losses are means."""
+    n = len(logits)
+    return {name: (n * loss, n * slope) for name, (loss, slope) in _both(logits).items()}
+
+
+@ex.wrong
+def one_slope(logits):
+    """The losses are right. The gradient has one number for each logit; you averaged them into one."""
+    return {name: (loss, slope.sum()) for name, (loss, slope) in _both(logits).items()}
+
+
+@ex.wrong
+def loss_of_each(logits):
+    """You return the loss of each picture; the loss of a batch is their mean, one number."""
+    right = _both(logits)
+    return {
+        "saturating": (-np.logaddexp(0, logits), right["saturating"][1]),
+        "non-saturating": (np.logaddexp(0, -logits), right["non-saturating"][1]),
+    }
+
+
+@ex.wrong
+def saturating_sign(logits):
+    """The non-saturating half is right. The saturating loss is log(1 - D), never above 0; yours is minus that, which is
+    the discriminator's loss of made-up pictures."""
+    right = _both(logits)
+    loss, slope = right["saturating"]
+    return {**right, "saturating": (-loss, -slope)}
+
+
+@ex.wrong
+def clipped(logits):
+    """Right for moderate logits. Clipping the probability keeps the logarithm finite, but makes it wrong for large
+    logits."""
+    cut = np.log(1e7)
+    return _both(logits.clip(-cut, cut))
+
+
 @ex.right
 def by_logarithms(logits):
     n, positive = len(logits), np.mean(np.logaddexp(logits, 0))
@@ -1532,12 +1633,12 @@ check("17.2", generator_pulls)
 def generator_from_table(numbers, table):
     """A DCGAN generator as a keras.Sequential model.
 
-    numbers: how many random numbers it takes. table: list of (height, width, channels). The
-    first entry is the shape that a dense layer's outputs are given; each further one has twice
-    the height and width, and is made by a transposed convolution with a kernel of 4 x 4, stride
-    2 and padding "same". After the dense layer (given its shape) and after each convolution but
-    the last: batch normalisation, then ReLU, and no bias in the layer before, as the
-    normalisation takes it away. After the last one, which has a bias: tanh.
+    numbers: how many random numbers it takes. table: list of two or more (height, width,
+    channels). The first entry is the shape that a dense layer's outputs are given; each further
+    one has twice the height and width, and is made by a transposed convolution with a kernel of
+    4 x 4, stride 2 and padding "same". After the dense layer (given its shape) and after each
+    convolution but the last: batch normalisation, then ReLU, and no bias in the layer before,
+    as the normalisation takes it away. After the last one, which has a bias: tanh.
     Returns a model from (batch, numbers) to (batch, *table[-1]).
     Raises ValueError where an entry has not twice the height and width of the one before.
     Example: generator_from_table(10, [(2, 2, 8), (4, 4, 4), (8, 8, 1)]) has 921 weights that
@@ -1585,6 +1686,7 @@ def _(rng):
         table = [[int(height) * 2**i, int(width) * 2**i, int(rng.integers(2, 5))] for i in stages]
         yield numbers, table, rng.normal(size=(2, numbers))
     yield 3, [[2, 2, 2], [4, 5, 1]], rng.normal(size=(2, 3))
+    yield 3, [[2, 2, 2], [5, 4, 1]], rng.normal(size=(2, 3))
     yield 3, [[2, 2, 2], [2, 2, 1]], rng.normal(size=(2, 3))
     yield 3, [[2, 2, 2], [6, 6, 1]], rng.normal(size=(2, 3))
 
@@ -1592,6 +1694,8 @@ def _(rng):
 @ex.drive
 def _(answer, numbers, table, z):
     model = answer(numbers, [tuple(entry) for entry in table])
+    if model is None:
+        return None
     shapes = [tuple(int(n) for n in weight.shape) for weight in model.weights]
     for n, weight in enumerate(model.weights):
         weight.assign((_numbers(n, weight.shape) * _signs(weight.shape)).astype("float32"))
@@ -1642,20 +1746,39 @@ def _refuse(table):
 
 
 def _build(
-    numbers, table, end="tanh", bias=False, kernel=4, before=True, last=False, flat=False, check=True, relu=layers.ReLU
+    numbers,
+    table,
+    end="tanh",
+    bias=False,
+    dense_bias=None,
+    last_bias=True,
+    kernel=4,
+    norm=True,
+    before=True,
+    first=True,
+    last=False,
+    flat=False,
+    check=True,
+    relu=layers.ReLU,
 ):
     if check:
         _refuse(table)
+
+    def pair():
+        layers_of_it = [layers.BatchNormalization(), relu()] if norm else [relu()]
+        return layers_of_it if before else layers_of_it[::-1]
+
     shape = [layers.Reshape(table[0])]
-    norm = [layers.BatchNormalization()]
-    stack = [keras.Input((numbers,)), layers.Dense(int(np.prod(table[0])), use_bias=bias)]
-    stack += norm + [relu()] + shape if flat else shape
+    stack = [
+        keras.Input((numbers,)),
+        layers.Dense(int(np.prod(table[0])), use_bias=bias if dense_bias is None else dense_bias),
+    ]
+    stack += pair() + shape if flat else shape
     for n, (*_, channels) in enumerate(table[1:]):
-        if n or not flat:
-            pair = [layers.BatchNormalization(), relu()]
-            stack += pair if before else pair[::-1]
+        if n or first and not flat:
+            stack += pair()
         final = n == len(table) - 2
-        settings = {"use_bias": bias or final, "activation": end if final and not last else None}
+        settings = {"use_bias": last_bias if final else bias, "activation": end if final and not last else None}
         stack.append(layers.Conv2DTranspose(channels, kernel, 2, "same", **settings))
     if last:
         stack += [layers.BatchNormalization(), layers.Activation(end)]
@@ -1700,6 +1823,13 @@ def normalised_output(numbers, table):
 
 
 @ex.wrong
+def normalised_output_without_bias(numbers, table):
+    """The output has been normalised as well, and has lost its bias to that; the guidelines except it, so that the
+    pictures keep their own mean and contrast."""
+    return _build(numbers, table, last=True, last_bias=False)
+
+
+@ex.wrong
 def normalised_after(numbers, table):
     """The layers are all there, but the ReLU comes before the normalisation instead of after it."""
     return _build(numbers, table, before=False)
@@ -1717,6 +1847,61 @@ def five_by_five(numbers, table):
     """The kernels have another size than 4 x 4, which is a multiple of the stride, so that all pixels get the same
     number of products."""
     return _build(numbers, table, kernel=5)
+
+
+@ex.wrong
+def three_by_three(numbers, table):
+    """The kernels are 3 x 3, as is usual elsewhere. With a stride of 2 some pixels then get more products than others;
+    asked for is 4 x 4."""
+    return _build(numbers, table, kernel=3)
+
+
+@ex.wrong
+def dense_bias(numbers, table):
+    """The convolutions are right. The dense layer has a bias, which the batch normalisation behind it takes away
+    again."""
+    return _build(numbers, table, dense_bias=True)
+
+
+@ex.wrong
+def convolution_biases(numbers, table):
+    """The dense layer is right. The convolutions before a batch normalisation have biases, which it takes away."""
+    return _build(numbers, table, bias=True, dense_bias=False)
+
+
+@ex.wrong
+def last_without_bias(numbers, table):
+    """No normalisation follows the last convolution, so it keeps its bias; yours has none."""
+    return _build(numbers, table, last_bias=False)
+
+
+@ex.wrong
+def not_normalised(numbers, table):
+    """Batch normalisation is missing: it stands before each ReLU."""
+    return _build(numbers, table, norm=False)
+
+
+@ex.wrong
+def dense_as_it_is(numbers, table):
+    """The dense layer's output goes straight into the first convolution. It is normalised and passes a ReLU like the
+    others."""
+    return _build(numbers, table, first=False)
+
+
+@ex.wrong
+def height_only(numbers, table):
+    """Right for the heights. Each width, too, must be twice the one before, or a ValueError is asked for."""
+    if any(large[0] != 2 * small[0] for small, large in zip(table, table[1:])):
+        raise ValueError
+    return _build(numbers, table, check=False)
+
+
+@ex.wrong
+def width_only(numbers, table):
+    """Right for the widths. Each height, too, must be twice the one before, or a ValueError is asked for."""
+    if any(large[1] != 2 * small[1] for small, large in zip(table, table[1:])):
+        raise ValueError
+    return _build(numbers, table, check=False)
 
 
 @ex.wrong
@@ -1757,10 +1942,13 @@ def mode_report(samples, centres, radius, least):
     all n samples belongs to it.
     Returns two numbers: how many modes are covered (a whole number), and the share of samples
     that belong to any mode.
+    Raises ValueError where samples and centres have different sizes d along axis 1, naming both.
     Example: with samples [[0, 0], [0, 1], [5, 5], [9, 9]], centres [[0, 0], [9, 9], [20, 0]],
     radius 1 and least 0.5 it is (1, 0.75).
     """
     ### BEGIN SOLUTION
+    if samples.shape[1] != centres.shape[1]:
+        raise ValueError(f"along axis 1 samples have size {samples.shape[1]} and centres {centres.shape[1]}")
     gaps = np.linalg.norm(samples[:, None] - centres, axis=-1)  # (n, m)
     near, inside = gaps.argmin(axis=1), gaps.min(axis=1) <= radius
     counts = np.bincount(near[inside], minlength=len(centres))
@@ -1789,11 +1977,15 @@ def _(rng):
         spread = [0.5, 1.5][n % 2]
         samples = centres[which] + spread * rng.normal(size=(40, d))
         yield samples, centres, float(rng.uniform(0.6, 2.5)), [0.05, 0.125, 0.25][n % 3]
+    yield rng.normal(size=(6, 1)), rng.normal(size=(3, 2)), 1.0, 0.1
+    yield rng.normal(size=(6, 3)), rng.normal(size=(2, 1)), 1.0, 0.1
 
 
 @ex.oracle
 def _(samples, centres, radius, least):
     # A tree finds the nearest centre; then counted in whole samples, one by one.
+    if np.shape(samples)[1] != np.shape(centres)[1]:
+        raise ValueError("not in one space")
     gaps, near = KDTree(centres).query(samples)
     belong = [int(i) for gap, i in zip(gaps, near) if gap <= radius]
     covered = [i for i in range(len(centres)) if belong.count(i) / len(samples) >= least]
@@ -1808,6 +2000,42 @@ def _report(gaps, radius, least, of=None):
     near, inside = gaps.argmin(axis=1), gaps.min(axis=1) <= radius
     counts = np.bincount(near[inside], minlength=gaps.shape[1])
     return int(np.sum(counts >= least * (len(gaps) if of is None else of))), inside.mean()
+
+
+@ex.wrong
+def count_as_float(samples, centres, radius, least):
+    """The numbers are right. The first one counts modes, so it must be a whole number: yours is a float."""
+    covered, good = _report(_gaps(samples, centres), radius, least)
+    return float(covered), good
+
+
+@ex.wrong
+def dimensions_unchecked(samples, centres, radius, least):
+    """Right where samples and centres lie in one space. NumPy stretches an axis of size 1 to fit and says nothing:
+    compare the sizes along axis 1 yourself, and raise ValueError where they differ."""
+    return _report(_gaps(samples, centres), radius, least)
+
+
+@ex.wrong
+def flags(samples, centres, radius, least):
+    """The first number is how many modes are covered; you return one answer for each mode. Count them."""
+    gaps = _gaps(samples, centres)
+    counts = np.bincount(gaps.argmin(axis=1)[gaps.min(axis=1) <= radius], minlength=len(centres))
+    return counts >= least * len(samples), (gaps.min(axis=1) <= radius).mean()
+
+
+@ex.wrong
+def city_blocks(samples, centres, radius, least):
+    """You added up absolute differences. Distance is the root of the sum of their squares."""
+    return _report(np.abs(samples[:, None] - centres).sum(axis=-1), radius, least)
+
+
+@ex.wrong
+def share_of_the_covered(samples, centres, radius, least):
+    """The first number is right. The second counts the samples of every mode, of those too that are not covered."""
+    gaps = _gaps(samples, centres)
+    shares = np.bincount(gaps.argmin(axis=1)[gaps.min(axis=1) <= radius], minlength=len(centres)) / len(samples)
+    return int(np.sum(shares >= least)), shares[shares >= least].sum()
 
 
 @ex.wrong
@@ -1910,10 +2138,15 @@ def nearest_training_pictures(made, training, at_once):
     Returns two arrays (n,): the number of the nearest training picture (whole numbers; the
     first one of several equally near), and the Euclidean distance to it, with pixels counted
     from 0 to 1.
+    Raises ValueError where the pictures differ in height (axis 1) or width (axis 2), naming the
+    axis and the two sizes.
     Example: made = [[[0]], [[255]]], training = [[[51]], [[255]]] and at_once = 1 give
     ([0, 1], [0.2, 0]).
     """
     ### BEGIN SOLUTION
+    for axis in (1, 2):
+        if made.shape[axis] != training.shape[axis]:
+            raise ValueError(f"pictures have sizes {made.shape[axis]} and {training.shape[axis]} along axis {axis}")
     made = made.reshape(len(made), -1) / 255  # floats
     best, nearest = np.full(len(made), np.inf), np.zeros(len(made), int)
     for begin in range(0, len(training), at_once):
@@ -1948,11 +2181,16 @@ def _(rng):
         else:
             made[0] = 255 - training[5]
         yield made, training, int(rng.integers(1, 6))
+    for one, other in (((2, 3), (3, 2)), ((2, 3), (1, 3)), ((2, 1), (2, 3))):
+        made, training = (rng.integers(0, 256, (4, *shape), dtype=np.uint8) for shape in (one, other))
+        yield made, training, 3
 
 
 @ex.oracle
 def _(made, training, at_once):
     # In Python's whole numbers, which know no largest one.
+    if [len(made[0]), len(made[0][0])] != [len(training[0]), len(training[0][0])]:
+        raise ValueError("pictures of two sizes")
     nearest, distances = [], []
     for picture in made.tolist():
         squared = []
@@ -1970,6 +2208,109 @@ def _flat(pictures):
 
 def _all_gaps(made, training):
     return np.linalg.norm(_flat(made)[:, None] - _flat(training), axis=-1)
+
+
+@ex.wrong
+def numbers_as_floats(made, training, at_once):
+    """The values are right. The numbers of the pictures must be whole numbers, so that they can be used as indices;
+    yours are floats."""
+    gaps = _all_gaps(made, training)
+    return gaps.argmin(axis=1).astype(float), gaps.min(axis=1)
+
+
+@ex.wrong
+def sizes_unchecked(made, training, at_once):
+    """Right for pictures of one size. NumPy stretches an axis of size 1 to fit and says nothing: compare height and
+    width yourself, and raise ValueError where they differ."""
+    gaps = np.sqrt(((made[:, None] / 255 - training / 255) ** 2).sum(axis=(2, 3)))
+    return gaps.argmin(axis=1), gaps.min(axis=1)
+
+
+@ex.wrong
+def sizes_flattened_away(made, training, at_once):
+    """Right for pictures of one size. Flattened pictures have no height and width, so that 2 x 3 passes for 3 x 2:
+    compare both before you flatten, and raise ValueError where they differ."""
+    gaps = _all_gaps(made, training)
+    return gaps.argmin(axis=1), gaps.min(axis=1)
+
+
+@ex.wrong
+def order_of_results(made, training, at_once):
+    """The right arrays in the wrong order: first the numbers of the pictures, then the distances."""
+    gaps = _all_gaps(made, training)
+    return gaps.min(axis=1), gaps.argmin(axis=1)
+
+
+@ex.wrong
+def counted_from_one(made, training, at_once):
+    """The distances are right. The first training picture has the number 0."""
+    gaps = _all_gaps(made, training)
+    return gaps.argmin(axis=1) + 1, gaps.min(axis=1)
+
+
+@ex.wrong
+def number_of_the_part(made, training, at_once):
+    """The distances are right. You return the number of the part in which the nearest picture lies, not its own."""
+    gaps = _all_gaps(made, training)
+    return gaps.argmin(axis=1) // at_once, gaps.min(axis=1)
+
+
+@ex.wrong
+def first_part(made, training, at_once):
+    """Only the first part of the training pictures is looked at: go on to the others."""
+    gaps = _all_gaps(made, training[:at_once])
+    return gaps.argmin(axis=1), gaps.min(axis=1)
+
+
+@ex.wrong
+def rest_dropped(made, training, at_once):
+    """Right where at_once divides the number of training pictures. Elsewhere the last part is shorter, and you leave it
+    out."""
+    gaps = _all_gaps(made, training[: max(len(training) // at_once, 1) * at_once])
+    return gaps.argmin(axis=1), gaps.min(axis=1)
+
+
+@ex.wrong
+def minus_one_to_one(made, training, at_once):
+    """The nearest are right. The distances count pixels from -1 to 1, as the lesson's do; asked for is from 0 to 1."""
+    gaps = _all_gaps(made, training)
+    return gaps.argmin(axis=1), 2 * gaps.min(axis=1)
+
+
+@ex.wrong
+def by_256(made, training, at_once):
+    """The nearest are right. A byte ends at 255, so that is what white is divided by, not 256."""
+    gaps = _all_gaps(made, training)
+    return gaps.argmin(axis=1), gaps.min(axis=1) * 255 / 256
+
+
+@ex.wrong
+def black_or_white(made, training, at_once):
+    """A whole-number division by 255 leaves only black and white; use / instead of //."""
+    gaps = np.linalg.norm((_flat(made) // 1)[:, None] - _flat(training) // 1, axis=-1)
+    return gaps.argmin(axis=1), gaps.min(axis=1)
+
+
+@ex.wrong
+def squares_in_bytes(made, training, at_once):
+    """You subtract and square in bytes, whose results are bytes again: 3 - 5 is 254, and 16 * 16 is 0. Divide by 255
+    first, so that the pixels are floats."""
+    squares = (made[:, None] - training) ** 2
+    gaps = np.sqrt(squares.reshape(len(made), len(training), -1).sum(axis=-1)) / 255
+    return gaps.argmin(axis=1), gaps.min(axis=1)
+
+
+@ex.wrong
+def in_sixteen_bits(made, training, at_once):
+    """The differences are right, but their squares reach 65,025, more than an int16 holds. Take floats."""
+    made, training = (pictures.reshape(len(pictures), -1).astype(np.int16) for pictures in (made, training))
+    best, nearest = np.full(len(made), np.inf), np.zeros(len(made), int)
+    for begin in range(0, len(training), at_once):
+        with np.errstate(invalid="ignore"):
+            gaps = np.sqrt(((made[:, None] - training[begin : begin + at_once]) ** 2).sum(axis=-1)) / 255
+        closer = gaps.min(axis=1) < best
+        nearest[closer], best[closer] = begin + gaps.argmin(axis=1)[closer], gaps.min(axis=1)[closer]
+    return nearest, best
 
 
 @ex.wrong
@@ -2048,6 +2389,8 @@ def last_of_equals(made, training, at_once):
 
 @ex.right
 def by_products(made, training, at_once):
+    if made.shape[1:] != training.shape[1:]:
+        raise ValueError(f"{made.shape[1:]} and {training.shape[1:]}")
     a, b = (pictures.reshape(len(pictures), -1).astype(np.int64) for pictures in (made, training))
     columns = []
     for begin in range(0, len(b), at_once):
@@ -2192,6 +2535,54 @@ def wrong_weights(w, c, b, x, z, rate):
     return new_w, new_c + new_b - b, b
 
 
+@ex.wrong
+def old_opinion(w, c, b, x, z, rate):
+    """The generator uses the new w, but what D said before its turn: the probabilities of the numbers made have to be
+    computed again, with the new w and c."""
+    d_old = 1 / (1 + np.exp(-(w * (z + b) + c)))
+    return _round(w, c, b, x, z, rate, g_slope=lambda d, w: -np.mean((1 - d_old) * w))
+
+
+@ex.wrong
+def bias_still_uphill(w, c, b, x, z, rate):
+    """The discriminator's w is repaired. Its bias c still moves up the loss."""
+    new_w, new_c = _round(w, c, b, x, z, rate)[0], _round(w, c, b, x, z, rate, d_sign=-1)[1]
+    d_made = 1 / (1 + np.exp(-(new_w * (z + b) + new_c)))
+    return new_w, new_c, b + rate * new_w * np.mean(1 - d_made)
+
+
+@ex.wrong
+def made_up_sign(w, c, b, x, z, rate):
+    """In the discriminator's turn one half is right. The other raises D where numbers were made up: the two means of
+    its gradient have opposite signs, one for D - 1 on real numbers and one for D on made-up ones."""
+    made = z + b
+    d_real, d_made = 1 / (1 + np.exp(-(w * x + c))), 1 / (1 + np.exp(-(w * made + c)))
+    w, c = (
+        w + rate * (np.mean((1 - d_real) * x) + np.mean(d_made * made)),
+        c + rate * (np.mean(1 - d_real) + np.mean(d_made)),
+    )
+    d_made = 1 / (1 + np.exp(-(w * made + c)))
+    return w, c, b + rate * w * np.mean(1 - d_made)
+
+
+@ex.wrong
+def noise_for_the_made(w, c, b, x, z, rate):
+    """The discriminator's gradient multiplies by the number that it judged. That is z + b, not the noise alone."""
+    d_real, d_made = 1 / (1 + np.exp(-(w * x + c))), 1 / (1 + np.exp(-(w * (z + b) + c)))
+    w, c = (
+        w + rate * (np.mean((1 - d_real) * x) - np.mean(d_made * z)),
+        c + rate * (np.mean(1 - d_real) - np.mean(d_made)),
+    )
+    d_made = 1 / (1 + np.exp(-(w * (z + b) + c)))
+    return w, c, b + rate * w * np.mean(1 - d_made)
+
+
+@ex.wrong
+def times_the_noise(w, c, b, x, z, rate):
+    """The discriminator's turn is right. In the generator's, z + b changes by 1 where b does: there is no factor z."""
+    return _round(w, c, b, x, z, rate, g_slope=lambda d, w: -np.mean((1 - d) * w * z))
+
+
 @ex.right
 def by_residuals(w, c, b, x, z, rate):
     points = np.concatenate([x, z + b])
@@ -2290,6 +2681,33 @@ def from_zero(outputs):
 
 
 @ex.wrong
+def black_and_white(outputs):
+    """Each pixel is by itself now, from -1 to 1. But it is still thresholded, and no gradient passes."""
+    return ops.sign(outputs)
+
+
+@ex.wrong
+def straight_through(outputs):
+    """The gradient passes, since you lead it around the rounding. But the pictures are still rounded: the discriminator
+    would tell them from the data by that alone."""
+    pixels = ops.tanh(outputs)
+    return pixels + ops.stop_gradient(ops.round(pixels) - pixels)
+
+
+@ex.wrong
+def tanh_of_softmax(outputs):
+    """The tanh belongs there. The softmax before it does not: it shares one unit among all pixels of a picture, and
+    none of them can be dark."""
+    return ops.tanh(ops.softmax(outputs))
+
+
+@ex.wrong
+def stretched_softmax(outputs):
+    """The pictures now start at -1, but the softmax still shares one unit of white among all pixels of a picture."""
+    return 2 * ops.softmax(outputs) - 1
+
+
+@ex.wrong
 def stretched_sigmoid(outputs):
     """The pictures go from -1 to 1, but not by the hyperbolic tangent: tanh(a) is 2 sigmoid(2 a) - 1, and you left out
     the factor inside."""
@@ -2341,6 +2759,8 @@ check("17.7", last_line)
 #
 # - M. Arjovsky and L. Bottou, *Towards principled methods for training generative adversarial networks*, 2017,
 #   arXiv:1701.04862.
+# - M. Chong and D. Forsyth, *Effectively unbiased FID and Inception score and where to find them*, 2020,
+#   arXiv:1911.07023.
 # - D. Dowson and B. Landau, *The Fréchet distance between multivariate normal distributions*, 1982.
 # - I. Goodfellow et al., *Generative adversarial nets*, 2014, arXiv:1406.2661.
 # - M. Heusel, H. Ramsauer, T. Unterthiner, B. Nessler and S. Hochreiter, *GANs trained by a two time-scale update rule

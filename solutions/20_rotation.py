@@ -170,16 +170,16 @@ prove("20.2", turned_twice, numpy_turned, cases=pictures_and_turns(60), rtol=0, 
 # ## Four questions about every picture
 #
 # Show a network all four copies of every picture, and let it guess for each by how many quarter turns $r$ it was
-# turned: a classification with four classes. With $z_k$ for the logit of angle $k$, the loss over $N$ pictures is the
-# cross-entropy of chapter 01 over $4N$ of them:
+# turned: a classification with four classes. With $z_k$ for the logit of angle $k$ and $\theta$ for the network's
+# weights, the loss over $N$ pictures is the cross-entropy of chapter 01, a mean over their $4N$ copies:
 #
 # $$ L(\theta) = -\frac{1}{4N} \sum_{i=1}^{N} \sum_{r=0}^{3} \log
 #    \frac{e^{z_r(R^r x_i)}}{\sum_{k=0}^{3} e^{z_k(R^r x_i)}} \tag{20.3} $$
 #
 # All four copies go into the *same* batch. Then the four classes are equally frequent in every step, so there is
-# nothing to gain by favouring one; and what is the same in all four copies, such as the thickness of the stroke,
-# cannot help. Put the turning *inside* the model, and labels and pictures cannot part ways: the labels of every
-# picture are 0, 1, 2, 3.
+# nothing to gain by favouring one; and what is the same in all four copies, such as the thickness of the stroke, cannot
+# tell them apart by itself. Put the turning *inside* the model, and labels and pictures cannot part ways: the labels of
+# every picture are 0, 1, 2, 3.
 
 
 # %%
@@ -234,17 +234,6 @@ prove("20.3", pretext_loss, loss_one_by_one, cases=pictures_and_weights(60), rto
 BLOCKS = [(16, 5, 2), (32, 3, 2), (64, 3, 1), (64, 3, 2)]  # filters, kernel size, stride
 
 
-class StopWhereLost(keras.callbacks.Callback):
-    """Ends a training run with a FloatingPointError where its loss is infinite or not a number."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        if not np.isfinite(logs["loss"]):
-            raise FloatingPointError(
-                f"the loss is {logs['loss']} in batch {batch}: try a smaller learning rate, and see whether the "
-                "pictures hold numbers from 0 to 1. The weights are spoilt; build the model anew."
-            )
-
-
 def body(shape):
     """A network from pictures of this shape to the feature maps of its four blocks."""
     inputs = h = keras.Input(shape)
@@ -261,6 +250,22 @@ def rotation_network(trunk):
     inputs = keras.Input(trunk.input_shape[1:])
     last = trunk(FourTurns()(inputs))[-1]
     return keras.Model(inputs, FourAnswers()(layers.Dense(4)(layers.GlobalAveragePooling2D()(last))))
+
+
+# %% [markdown]
+# It is trained with Adam at a falling learning rate. The callback ends a run whose loss is no longer a number.
+
+
+# %%
+class StopWhereLost(keras.callbacks.Callback):
+    """Ends a training run with a FloatingPointError where its loss is infinite or not a number."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not np.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"the loss is {logs['loss']} in batch {batch}: try a smaller learning rate, and see whether the "
+                "pictures hold numbers from 0 to 1. The weights are spoilt; build the model anew."
+            )
 
 
 def prepare(model, steps, rate=3e-3):
@@ -312,8 +317,8 @@ claim("20.1", "the network tells the angle of nine in ten ones and more", raw_by
 
 # %% [markdown]
 # Look again. A one is a stroke. Turned by 180° it is a stroke. You could not tell the second digit of Figure 20.1 from
-# its half turn, and the network can. Whenever a network does what you hold to be impossible, one of you is wrong, and
-# you should find out which *before* you use it. So first: what exactly is impossible?
+# its half turn, and the network nearly always can. Whenever a network does what you hold to be impossible, one of you
+# is wrong, and you should find out which *before* you use it. So first: what exactly is impossible?
 #
 # ## What nobody could tell
 #
@@ -337,7 +342,8 @@ claim("20.1", "the network tells the angle of nine in ten ones and more", raw_by
 #
 # Two notions sort this out. The **orbit** of $x$ is the set of its different copies, the **stabiliser** the set of
 # turns that leave it as it is. If $s$ turns do, then the four copies are $4/s$ different pictures, each of them
-# seen $s$ times. Let $w_1, \dots, w_{4/s}$ be the shares of an orbit's pictures among those that occur upright. Then
+# seen $s$ times. Call those of them that are met upright **doubles** of each other, as six and nine may be, and let
+# $w_1, \dots, w_{4/s}$ be the shares of the orbit's pictures in its probability ($0 \log 0$ counts as 0). Then
 #
 # $$ H(r \mid y) = \sum_{\text{orbits}} p(\text{orbit}) \Bigl( \underbrace{\log s}_{\text{symmetry}}
 #    \underbrace{- \textstyle\sum_i w_i \log w_i}_{\text{doubles}} \Bigr) \tag{20.6} $$
@@ -432,8 +438,8 @@ prove("20.6", floor_by_orbits, floor_by_table, cases=small_worlds(200))
 prove("20.7", best_accuracy, accuracy_by_table, cases=small_worlds(200))
 
 # %% [markdown]
-# Real digits are never *exactly* their own half turn. But (20.4) can be asked of them all the same: turn a test digit,
-# and look which upright training digit is nearest to it, pixel by pixel.
+# Real digits are never *exactly* their own half turn. But the question of (20.4) can be put to them roughly: turn a
+# test digit, and look which upright training digit is nearest to it, pixel by pixel.
 
 # %%
 HALF_TURN = 2
@@ -500,6 +506,8 @@ def centre_of_mass(x):
     """Where the brightness of pictures x (N, n, n, C) lies on average: (N, 2), rows down and columns right of the
     centre of the frame, in pixels."""
     n, mass = x.shape[1], x.sum(axis=(1, 2, 3))
+    if not np.all(mass > 0):
+        raise ValueError(f"picture {np.argmin(mass)} is black: it has no centre of mass")
     along = np.arange(n) - (n - 1) / 2
     return np.stack([x.sum(axis=(2, 3)) @ along, x.sum(axis=(1, 3)) @ along], axis=1) / mass[:, None]
 
@@ -544,9 +552,9 @@ claim(
 
 # %% [markdown]
 # There it is. MNIST's makers moved every digit until its centre of mass lay at the centre of the frame (LeCun et al.,
-# 1998): at pixel (14, 14), counted from 0, to the nearest pixel. But a frame of 28 pixels has no pixel at its centre.
-# It turns about the point (13.5, 13.5). So *every* upright digit hangs half a pixel too low and too far right, more or
-# less, and every turned one somewhere else. No need to know what a one is.
+# 1998): here at pixel (14, 14), counted from 0, to the nearest pixel, as Figure 20.4 shows. But a frame of 28 pixels
+# has no pixel at its centre. It turns about the point (13.5, 13.5). So *every* upright digit hangs half a pixel too low
+# and too far right, more or less, and every turned one somewhere else. No need to know what a one is.
 #
 # This is a **shortcut**: a feature that solves the pretext and means nothing. It took one line to find because the
 # floor told us where to look, and it takes one line to remove: 29 pixels do have a central one. All that follows uses
@@ -608,16 +616,17 @@ claim(
 
 # %% [markdown]
 # Now theory and network agree. What is wrong is a half turn, mostly, and at the bottom stand digits that a half turn
-# maps to themselves, or to each other. Some deserve a second look. A zero that is nearly a circle is near its
-# *quarter* turns too: its floor is nearer to $\log 4$. And seven, four and nine, which pixels took for sixes on their
-# heads, are told well: few people write a six with the corner of a seven, or with the straight stem of a nine. What
-# decides is (20.4), not likeness.
+# maps to themselves, or to each other. Some deserve a second look. A zero that is nearly a circle is near its *quarter*
+# turns too: its floor is nearer to $\log 4$. Fives and twos, which in print are their own half turns and by hand less
+# exactly, stand in the middle. And seven, four and nine, which pixels took for sixes on their heads, are told well: few
+# people write a six with the corner of a seven, or with the straight stem of a nine. What decides is (20.4), not
+# likeness.
 #
-# What does this say about six and nine? A turned six is, to the network, an upright nine or a turned six. It cannot go
-# by the rough shape, only by how people write the two. And note what it is *not* told: that a turned six is still a
-# six. If you train a digit classifier on turned copies and let them keep their labels, as one does for pictures that
-# have no up, you tell it so, and it is false. The pretext does the opposite: it uses the turn as the answer, not as
-# something to overlook.
+# What does this say about six and nine? Shown a six on its head, the network has to choose between an upright nine and
+# a turned six, and it cannot go by the rough shape, only by how people write the two. Note what it is *not* told: that
+# a six on its head is still a six. Whoever trains a digit classifier on turned copies and lets them keep their labels,
+# as one does for pictures that have no up, tells it so, and asks for two different labels for what may be one picture.
+# The pretext does the opposite: it uses the turn as the answer, not as something to overlook.
 #
 # ## What has it learned? Ask with a ruler
 #
@@ -630,7 +639,8 @@ claim(
 # This is the **linear probe** (Alain & Bengio, 2016). A probe with a hidden layer might learn to see by itself; a
 # linear one can only read what is there. Squared errors are used instead of the cross-entropy because then there is a
 # formula, and nothing about the training of the probe to argue about: with the rows of $H$ and $Y$ the centred $h_i$
-# and $e_{y_i}$, $W = H^\mathsf{T} (H H^\mathsf{T} + m\lambda I)^{-1}\, Y$.
+# and $e_{y_i}$, $W = H^\mathsf{T} (H H^\mathsf{T} + m\lambda I)^{-1}\, Y$, and $b = \bar e - W^\mathsf{T} \bar h$ with
+# the means that were subtracted.
 #
 # A comparison with few labels is easily unfair. These are the rules here:
 #
@@ -660,6 +670,8 @@ def probe(h, y, penalty=PENALTY, classes=10):
     """Weights (d, classes) and biases (classes,) that minimise (20.8) for features h (m, d) and labels y (m,)."""
     if len(h) != len(y):
         raise ValueError(f"axis 0 of the features has size {len(h)}, and there are {len(y)} labels")
+    if penalty <= 0:
+        raise ValueError(f"the penalty is {penalty}; it must be greater than 0, or (20.8) may have many minima")
     if np.min(y) < 0 or np.max(y) >= classes:
         raise ValueError(f"labels run from {np.min(y)} to {np.max(y)}; they must be from 0 to {classes - 1}")
     Y, centre = np.eye(classes)[y], h.mean(axis=0)
@@ -675,7 +687,9 @@ def sklearn_probe(h, y, penalty):
 
 
 def standard_error_of_mean(delta):
-    """The standard error (20.9) of the mean of D numbers."""
+    """The standard error (20.9) of the mean of D numbers, D > 1."""
+    if len(delta) < 2:
+        raise ValueError(f"{len(delta)} numbers do not scatter: a standard error needs two or more draws")
     return np.sqrt(np.sum((delta - np.mean(delta)) ** 2) / (len(delta) * (len(delta) - 1)))  # (20.9)
 
 
@@ -693,6 +707,9 @@ prove("20.9", standard_error_of_mean, stats.sem, cases=(rng.normal(size=rng.inte
 # %%
 def draw(y, count, rng):
     """Positions of `count` items of each class, drawn at random (stratified)."""
+    fewest = np.unique(y, return_counts=True)[1].min()
+    if fewest < count:
+        raise ValueError(f"{count} labels of each class are asked for, and one class has only {fewest}")
     return np.concatenate([rng.permutation(np.flatnonzero(y == label))[:count] for label in np.unique(y)])
 
 
@@ -851,14 +868,14 @@ claim(
 
 # %% [markdown]
 # Why the last but one? The top of the network has to hand over four numbers about the *angle*, and whatever does not
-# serve that end may be dropped on the way. What is shared by both questions, strokes, bends and ends of lines, sits
-# below. Gidaris et al. (2018) found the same on CIFAR-10: of the blocks of their network, the second told most about
-# the classes, and the last one least. (That block 3 is the one to look at was itself read off Figure 20.6, so its lead
-# over its neighbours flatters it. With labels to spare you would choose on validation data. Its lead over the
-# untrained network is too large to come from such a choice.)
+# serve that end may be dropped on the way. What is of use to both questions, such as strokes, bends and ends of lines,
+# is more likely to sit below. Gidaris et al. (2018) found the like on CIFAR-10: of the blocks of their network, the
+# second told most about the classes, and the last one least. (That block 3 is the one to look at was itself read off
+# Figure 20.6, so its lead over its neighbours flatters it. With labels to spare you would choose on validation data.
+# Its lead over the untrained network is too large to come from such a choice.)
 #
 # **Try it.** Make `PENALTY` ten times as large, then ten times as small. The percentages move; do the methods change
-# places?
+# places? And is training from scratch treated fairly? Give it four times the steps, or three times the learning rate.
 #
 # ## Which labels does it teach?
 #
@@ -867,17 +884,15 @@ claim(
 
 # %%
 matrices = {}
-for name, h in (("learned", learned[BEST]), ("untrained", random_ones[BEST])):
+for name, h in (("learned", learned[BEST]), ("untrained", random_ones[BEST]), ("answers", answers)):
     matrices[name] = np.zeros((10, 10))
     for chosen in draws:
         np.add.at(matrices[name], (test_labels, read_by(h, labels, chosen)), 1 / len(draws))
     matrices[name] /= matrices[name].sum(axis=1, keepdims=True)
-recall = {name: np.diag(matrix) for name, matrix in matrices.items()}
+recall = {name: np.diag(matrices[name]) for name in ("learned", "untrained")}
 gain = recall["learned"] - recall["untrained"]
 change = matrices["learned"] - matrices["untrained"]
-change = np.where(np.eye(10, dtype=bool), 0, change + change.T)
-
-removed = -np.triu(change)  # both directions of a pair together
+removed = -np.triu(change + change.T, 1)  # both directions of a pair together
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.5), width_ratios=[1.1, 0.9, 1.15])
 axes[0].hlines(DIGITS, recall["untrained"], recall["learned"], color="#999999", lw=2, linestyle="-")
@@ -901,6 +916,13 @@ figure.tight_layout()
 plt.show()
 between = {name: matrix[6, 9] + matrix[9, 6] for name, matrix in matrices.items()}
 print(f"six and nine confused: {between['learned']:.1%} learned, {between['untrained']:.1%} untrained")
+UPRIGHT = [3, 7, 9]  # digits with a sure up
+among = {name: matrix[np.ix_(UPRIGHT, UPRIGHT)] for name, matrix in matrices.items()}
+apart = {name: np.trace(part) / part.sum() for name, part in among.items()}
+print(
+    f"3, 7 and 9 told apart: {apart['learned']:.0%} in block 3, {apart['answers']:.0%} from the answers, 33% by chance"
+)
+print(f"ones read from the answers: {matrices['answers'][1, 1]:.0%}")
 
 # %% [markdown]
 # *Figure 20.7. The probe on block 3, with 1 % of the labels. Left: how much of each digit is read rightly, untrained
@@ -911,24 +933,33 @@ print(f"six and nine confused: {between['learned']:.1%} learned, {between['untra
 # %%
 claim(
     "20.8",
-    "zeros and eights are read better too, though their own angle can hardly be told",
-    min(gain[0], gain[8]) > 0.03,
+    "zeros and eights are read better too, though their own angle is told worse than average",
+    min(gain[0], gain[8]) > 0.03 and honest_by_digit[[0, 8]].mean() < honest_by_digit.mean() - 0.02,
+)
+
+# %%
+claim(
+    "20.9",
+    "three, seven and nine are told apart far better in block 3 than by the answers",
+    apart["learned"] > apart["answers"] + 0.2,
 )
 
 # %% [markdown]
 # The answer is not the one you might have guessed. The gain does not follow the middle panel's horizontal axis: zeros
-# and eights, whose angle is a matter of luck, are read much better after learning by rotation. A label does not have
-# to be *in* the question. Most likely, the question has the network find strokes, bends and ends, in order to place
-# the digits that do have an up, and these are the stuff that zeros and eights are made of as well. Rotation would then
-# teach by what the digits share.
+# and eights, whose angle is half a matter of luck, are read better after learning by rotation. Ones gain least, for
+# nearly all of them are read without any training. A label does not have to be *in* the question. Most likely, the
+# question has the network find strokes, bends and ends, in order to place the digits that do have an up, and these are
+# the stuff that zeros and eights are made of as well. Rotation would then teach by what the digits share.
 #
-# What it cannot teach is what makes no difference to the angle. At the network's end a zero, a one and an eight are
-# one and the same: half a chance for 0° and half for 180°; while a three, a four, a seven and a nine are all surely
-# upright. Hence the fall at the right end of Figure 20.6, left. (Feng et al., 2019, split the features in two for this
-# reason, and train one part on a question that no turn affects.) And six and nine, the one pair that a half turn
-# exchanges? Since both are *upright* digits, the pretext gives them the same answer and has no reason to keep them
-# apart. It has every reason to keep an upright six apart from a nine on its head, which is a harder thing, and the
-# printed line tells what became of that for the reader.
+# What it cannot teach is what makes no difference to the angle. Threes, sevens and nines all have a sure up. The best
+# answer is nearly the same for all three, and four numbers that say "upright" tell little about which of them it was.
+# Hence the fall at the right end of Figure 20.6, left. Ones are an exception, for a doubt can be a mark as well: half a
+# chance each for 0° and 180°, and none for the quarter turns, is the answer to a one, and by it many ones are read.
+# (Feng et al., 2019, split the features in two for this reason, and train one part on a question that no turn affects.)
+#
+# And six and nine, the one pair that a half turn exchanges? Where both are surely upright, the pretext asks for the
+# same answer and gives no reason to keep them apart. It gives every reason to keep an upright six apart from a nine on
+# its head, which is a harder thing, and the first printed line tells what became of that for the probe.
 #
 # **Try it.** Train the pretext on sixes and nines alone, and on all digits but those. In which of the two does the
 # probe tell six from nine better?
@@ -976,13 +1007,13 @@ plt.show()
 # %% [markdown]
 # *Figure 20.8. The pretext on colour pictures, class by class (dotted: chance).*
 #
-# If you have CIFAR-10, you see the classes fall apart: what floats or drives has the sky above it, cats and dogs lie
-# about in all directions. Without the internet you look at `shapes10`, whose objects are drawn with a random tilt. If
-# every tilt is as probable as any other, then $p(R^k x) = p(x)$, and (20.5) puts the floor at $\log 4$: nothing to be
-# told, unless the background tells it. The pretext has to fit the data. The printed lines are a measurement with few
-# pictures and a small network, and no claim: what rotation adds to the probe is little here, and in the first blocks
-# may be nothing. Gidaris et al. (2018) trained a larger network on all of CIFAR-10, for longer, and came close to
-# training with all labels.
+# If you have CIFAR-10, you see the classes fall apart: what floats or drives, with the sky above and the ground below,
+# is told far better than cats and dogs. Without the internet you look at `shapes10`, whose objects are tilted by some
+# 20° at most. There a disc, a ring and a square are nearly their own quarter turns, with a floor near $\log 4$ unless
+# the background gives a hint; an arrow or a heart has an up, which so short a run hardly finds. The pretext has to fit
+# the data. The printed lines are a measurement with few pictures and a small network, and no claim: what rotation adds
+# to the probe is little here, and in the first blocks may be nothing. Gidaris et al. (2018) trained a larger network on
+# all of CIFAR-10, for longer, and came close to training with all labels.
 
 # %% [markdown]
 # ## A look inside
@@ -1019,15 +1050,15 @@ plt.show()
 # the first eight, five and six whose nearest neighbour has the same digit. Right: the first five digits whose nearest
 # neighbour has not.*
 #
-# Look at the failures. The neighbours are alike in slant, in width and in where the strokes end: things that a network
-# has to see in order to tell the angle. They are not alike in what you would call the digit. Some of the strokes that
+# Look at the failures. The neighbours are mostly alike in slant, in width and in where the strokes end: things that are
+# of use in telling the angle. They are not always alike in what you would call the digit. Some of the strokes that
 # decide between two digits decide nothing about the angle.
 
 # %% [markdown]
 # ## Debug it
 #
 # Two snippets of a kind that is common on the web. The first prepares the pictures before they are turned, and with it
-# the pretext is solved almost perfectly, ones included. The second makes the batch.
+# even the angle of a one can be told. The second makes the batch.
 
 
 # %%
@@ -1065,7 +1096,7 @@ by_ghost = np.mean(np.argmax(agreeing, axis=1) == np.arange(4)[:, None])
 print(f"{by_ghost:.1%} of the angles told right by the ghost")
 
 # %%
-claim("20.9", "after snippet A the background alone tells nearly every angle", by_ghost > 0.95)
+claim("20.10", "after snippet A the background alone tells nearly every angle", by_ghost > 0.95)
 
 # %% [markdown]
 # The repair: one mean and one deviation for *all* pixels, which no turn can change. And the test to keep: **send a
@@ -1216,6 +1247,19 @@ def upside_down(pictures):
 
 
 @ex.wrong
+def degrees_for_turns(pictures):
+    """np.rot90 counts quarter turns, not degrees: 90 of them are two, and 180 are none."""
+    return _copies(pictures, lambda x, r: _left(x, 90 * r)), np.tile(np.arange(4), len(pictures))
+
+
+@ex.wrong
+def first_two_axes(pictures):
+    """np.rot90 without `axes` turns the first two axes, so pictures and rows change places. The axes of the rows and
+    the columns are 1 and 2."""
+    return _copies(pictures, np.rot90), np.tile(np.arange(4), len(pictures))
+
+
+@ex.wrong
 def in_degrees(pictures):
     """The pictures are right. The labels have to be the numbers of quarter turns, 0 to 3, not degrees: they are
     classes."""
@@ -1353,6 +1397,20 @@ def mirror_as_half_turn(label, moves):
 def top_and_bottom(label, moves):
     """This is the mirror that exchanges top and bottom. The one that is meant exchanges left and right."""
     return _walk(label, moves, lambda r: 2 - r)
+
+
+@ex.wrong
+def off_by_one(label, moves):
+    """Your mirror makes 3 - r of the label r, and so turns an upright picture. Label 0 has to stay 0, and 2 has to
+    stay 2."""
+    return _walk(label, moves, lambda r: 3 - r)
+
+
+@ex.wrong
+def mirror_sets_upright(label, moves):
+    """After your mirror every picture counts as upright. Only the mirror image of an *upright* one does; one that
+    points to the left points to the right afterwards."""
+    return _walk(label, moves, lambda r: 0)
 
 
 @ex.wrong
@@ -1545,6 +1603,55 @@ def last_twin_counts(pictures, p):
 
 
 @ex.wrong
+def each_copy_once(pictures, p):
+    """You added the probabilities of the *different* copies. The sum over k has four terms: a picture that is its own
+    half turn stands in it twice."""
+    _refuse(pictures, p)
+    loss = 0.0
+    for picture, share in zip(pictures, p):
+        copies = {np.rot90(picture, r).tobytes() for r in range(4)}
+        own = sum(q for other, q in zip(pictures, p) if np.array_equal(other, picture))
+        loss += share * np.log(sum(q for other, q in zip(pictures, p) if other.tobytes() in copies) / own)
+    return float(loss)
+
+
+@ex.wrong
+def number_of_rivals(pictures, p):
+    """You counted the rivals as if all were equally probable. Add their probabilities, and divide by the picture's
+    own."""
+    _refuse(pictures, p)
+    counts = [sum(np.array_equal(np.rot90(one, r), two) for r in range(4) for two in pictures) for one in pictures]
+    return float(np.sum(p * np.log(counts)))
+
+
+@ex.wrong
+def own_probability_missing(pictures, p):
+    """This is the logarithm of the rivals' probability. Divide it by that of the picture itself before you take the
+    logarithm."""
+    _refuse(pictures, p)
+    rivals = [
+        sum(q for r in range(4) for two, q in zip(pictures, p) if np.array_equal(np.rot90(one, r), two))
+        for one in pictures
+    ]
+    return float(np.sum(p * np.log(rivals)))
+
+
+@ex.wrong
+def four_times(pictures, p):
+    """Four times too much: you added over the four angles. Each has probability 1/4."""
+    return 4 * _floor(pictures, p)
+
+
+@ex.wrong
+def entropy_of_the_pair(pictures, p):
+    """This is the entropy of picture and angle together. What is shown is known, so take off the entropy of what is
+    shown."""
+    _refuse(pictures, p)
+    own = [sum(q for other, q in zip(pictures, p) if np.array_equal(other, picture)) for picture in pictures]
+    return float(np.log(4) - np.sum(p * np.log(own)))
+
+
+@ex.wrong
 def half_turns_only(pictures, p):
     """You looked at the half turn only. A picture can be unchanged by quarter turns as well, or be another one's
     quarter turn."""
@@ -1702,6 +1809,28 @@ def class_by_class(labels, count, order):
 
 
 @ex.wrong
+def in_the_order(labels, count, order):
+    """The right pictures, in the order that you were handed. Return their positions in increasing order."""
+    _enough(labels, count)
+    chosen = np.concatenate([order[labels[order] == label][:count] for label in np.unique(labels)])
+    return order[np.isin(order, chosen)]
+
+
+@ex.wrong
+def order_as_ranks(labels, count, order):
+    """You read order[i] as the rank of picture i. It is the picture that comes at place i."""
+    _enough(labels, count)
+    return small_classes_pass(labels, count, np.argsort(order))
+
+
+@ex.wrong
+def just_enough_refused(labels, count, order):
+    """You refuse a class that has exactly `count` members. That is enough: fewer are too few."""
+    _enough(labels, count + 1)
+    return small_classes_pass(labels, count, order)
+
+
+@ex.wrong
 def small_classes_pass(labels, count, order):
     """Where a class has too few members you return what there is, and a comparison would go on with fewer labels than
     it says. Refuse."""
@@ -1829,6 +1958,28 @@ def new_centred_by_itself(features, labels, new, penalty, classes):
 
 
 @ex.wrong
+def new_not_centred(features, labels, new, penalty, classes):
+    """The weights were fitted to centred features, and you apply them to new ones that are not. Subtract the training
+    mean from these too, or take it into the bias."""
+    return _fit(features, labels, new + features.mean(axis=0), penalty, classes)
+
+
+@ex.wrong
+def no_penalty(features, labels, new, penalty, classes):
+    """This is least squares without the penalty on the weights."""
+    _fit(features, labels, new, penalty, classes)
+    known, unknown = (np.column_stack([part, np.ones(len(part))]) for part in (features, new))
+    return unknown @ np.linalg.lstsq(known, np.eye(classes)[labels], rcond=None)[0]
+
+
+@ex.wrong
+def scaled(features, labels, new, penalty, classes):
+    """You scaled the features to variance 1. The lesson does so before the probe; here they are used as they come."""
+    spread = features.std(axis=0)
+    return _fit(features / spread, labels, new / spread, penalty, classes)
+
+
+@ex.wrong
 def level_forgotten(features, labels, new, penalty, classes):
     """The differences between the scores of the new items are right; the bias, by which they stand at the level of the
     training targets, is missing."""
@@ -1925,6 +2076,7 @@ def _(rng):
         m, n, k = int(rng.integers(6, 14)), int(rng.integers(3, 8)), int(rng.integers(1, 6))
         scale = rng.uniform(0.3, 4, size=(m, 1))
         yield scale * rng.normal(0.3, 1, size=(m, 3)), rng.integers(2, 6, size=m), rng.normal(0.3, 1, size=(n, 3)), k
+    yield rng.normal(size=(5, 3)), np.array([2, 3, 3, 2, 5]), rng.normal(size=(4, 3)), 5
     yield rng.normal(size=(4, 3)), np.arange(4), rng.normal(size=(2, 3)), 5
     yield rng.normal(size=(4, 3)), np.arange(4), rng.normal(size=(2, 3)), 0
 
@@ -1987,6 +2139,29 @@ def smallest_of_equals(features, labels, new, k):
 
 
 @ex.wrong
+def largest_of_equals(features, labels, new, k):
+    """Where classes have equally many votes you take the one with the largest number; the nearest member decides."""
+    return -_vote(_cosine(features, new), -labels, k, ties="smallest")
+
+
+@ex.wrong
+def cosines_added(features, labels, new, k):
+    """You added up cosines. Each of the k has one vote, however near it is; nearness decides only between equals."""
+    closeness = _cosine(features, new)
+    if not 1 <= k <= len(labels):
+        raise ValueError
+    kept = np.where(np.argsort(np.argsort(-closeness, axis=1), axis=1) < k, closeness, 0)
+    classes = np.unique(labels)
+    return classes[np.argmax([kept[:, labels == label].sum(axis=1) for label in classes], axis=0)]
+
+
+@ex.wrong
+def all_refused(features, labels, new, k):
+    """You refuse k = m. Then all labelled items vote, and they may."""
+    return _vote(_cosine(features, new), labels, k if k < len(labels) else 0)
+
+
+@ex.wrong
 def columns_normalised(features, labels, new, k):
     """You divided by the length of each feature over all items. A cosine needs the length of each item, over its
     features."""
@@ -2041,7 +2216,7 @@ def turned_batch(pictures):
     pictures: array (N, n, n, C). Returns the pictures (4 N, n, n, C) and their labels (4 N,),
     the number of quarter turns.
     Example: for 28 pictures of 28 x 28 pixels, number 30 of the result is the third picture
-    after one quarter turn, and its label is 1.
+    after one quarter turn, and its label is 1 (counted from 0).
     """
     ### BEGIN SOLUTION
     turned = [np.rot90(pictures, r, axes=(1, 2)) for r in range(4)]
@@ -2104,9 +2279,9 @@ def channels_turned(pictures):
 
 
 @ex.wrong
-def last_axes_but_one(pictures):
-    """Counted from the end, the axes of a picture are -3 and -2, in this order; yours are exchanged, and the pictures
-    turn to the right."""
+def to_the_other_side(pictures):
+    """Your pictures turn to the right. np.rot90 turns from the first of its two axes towards the second: rows come
+    first, columns second, whether you count from the front or from the end."""
     return np.concatenate([np.rot90(pictures, r, axes=(-2, -3)) for r in range(4)]), np.repeat(
         np.arange(4), len(pictures)
     )
