@@ -18,6 +18,8 @@ EXECUTION = {
     "COURSE_BUDGET": "quick",
     "COURSE_SEED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    # Figures go into the notebook, whatever an author's shell says.
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 

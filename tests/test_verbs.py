@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import course
-from course import results, settings
+from course import exercises, results, settings
 from course.comparing import compare, describe, describe_call
 from course.proofs import Broken, claim, prove
 
@@ -65,6 +65,34 @@ def test_a_claim_holds_or_breaks(capsys):
 def test_comparison(got, expected, words):
     problem = compare(got, expected)
     assert (problem is None) if words is None else words in problem
+
+
+def shuffled(x):
+    """Reversed in the first case, and something else in the others."""
+    return x[::-1] if x[0] == 0 else np.roll(x, 1)
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (lambda x: -x, "every value has the wrong sign"),
+        (lambda x: 3 * x, "every value is 3 times"),
+        (lambda x: x + x[0] + 1, "every value is off by 1"),
+        (lambda x: x[::-1], "reversed along axis 0"),
+        (lambda x: x.astype(float), "not their type"),
+        (lambda x: x / 0, "not finite"),
+        (lambda x: exit(), "use return"),
+        (lambda x: None, "without a return"),
+        (shuffled, ""),
+    ],
+)
+def test_hints_that_know_nothing_of_the_exercise(answer, words):
+    spec = exercises.Exercise("1.1", draw=lambda rng: (n + np.arange(4) ** 2 for n in range(5)), judge=lambda x: x)
+    cases = spec.draw_cases()
+    with np.errstate(all="ignore"):
+        outcomes = [spec.run(answer, case) for case in cases]
+    hint = exercises.diagnose(spec, cases, outcomes, [spec.expected(case) for case in cases], spec.run)
+    assert words in hint if words else hint == ""
 
 
 def test_calls_are_described_by_their_arguments():
