@@ -129,6 +129,7 @@ class Exercise:
     use: object = None
     wrong_answers: list = field(default_factory=list)
     right_answers: list = field(default_factory=list)
+    known: dict = field(default_factory=dict)
 
     def cases(self, function):
         """Decorator: function(rng) yields the cases, each a tuple of arguments."""
@@ -181,6 +182,13 @@ class Exercise:
             raise
         except BaseException as error:  # SystemExit too: an answer that calls exit() has failed, not finished
             return Outcome(raised=Raised.of(error))
+
+    def run_wrong(self, wrong, position, case):
+        """The Outcome of a known wrong answer on the case at this position for seed 0; run once, then remembered."""
+        if (wrong, position) not in self.known:
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.known[wrong, position] = self.run(wrong, case)
+        return self.known[wrong, position]
 
     def run_all(self, answer, cases):
         """The Outcomes on all cases, or on the first only where the exercise is still open; and what was printed."""
@@ -290,7 +298,7 @@ def check(number, answer):
         print(f"exercise {number} {PASSED} {len(cases)} cases")
         return
     name = getattr(answer, "__name__", "answer")
-    raise explain(spec, name, cases, outcomes, expected, spec.run, printed)
+    raise explain(spec, name, cases, outcomes, expected, lambda wrong, i: spec.run_wrong(wrong, i, cases[i]), printed)
 
 
 def is_open(outcomes):
@@ -302,7 +310,7 @@ def is_open(outcomes):
 def explain(spec, name, cases, outcomes, expected, run=None, printed=""):
     """The Unsolved exception for an answer with differences: the first one in words, and a hint.
 
-    name: of the answer. run: run(wrong_answer, case) gives a known wrong answer's Outcome; None for no hint.
+    name: of the answer. run: run(wrong_answer, i) gives a known wrong answer's Outcome on case i; None for no hint.
     """
     problems = spec.differences(outcomes, expected)
     first = next(i for i, problem in enumerate(problems) if problem)
@@ -313,7 +321,7 @@ def explain(spec, name, cases, outcomes, expected, run=None, printed=""):
     ]
     if crashed:
         lines += [f"    {line}" for line in outcomes[first].raised.where]
-    hint = diagnose(spec, cases, outcomes, expected, run) if run else ""
+    hint = diagnose(spec, outcomes, expected, run) if run else ""
     if hint:
         lines.append(f"  hint: {hint}")
     if printed:
@@ -321,17 +329,23 @@ def explain(spec, name, cases, outcomes, expected, run=None, printed=""):
     return Unsolved("\n".join(lines), "crashed" if crashed else "wrong", hint)
 
 
-def diagnose(spec, cases, outcomes, expected, run):
+def diagnose(spec, outcomes, expected, run):
     """The hint for a failed answer, or "": that of the known wrong answer that behaves the same, else one drawn from
     the shape of the difference."""
     best, most = "", 0
     failing = [i for i, problem in enumerate(spec.differences(outcomes, expected)) if problem]
     for wrong in spec.wrong_answers:
-        with contextlib.redirect_stdout(io.StringIO()):
-            agree = sum(_same(run(wrong, cases[i]), outcomes[i], spec) for i in failing)
-        # A mistake made twice over agrees on some cases only; half of the failing ones is more than chance.
-        if agree > most and 2 * agree >= len(failing):
+        agree = 0
+        for done, i in enumerate(failing, start=1):
+            agree += _same(run(wrong, i), outcomes[i], spec)
+            could = agree + len(failing) - done
+            # A mistake made twice over agrees on some cases only; half of the failing ones is more than chance.
+            if could <= most or 2 * could < len(failing):
+                break  # running it on the others may take long, and could not make it the best
+        else:
             best, most = " ".join(wrong.__doc__.split()), agree
+            if most == len(failing):
+                break
     if best:
         return best
     hints = [_general_hint(outcomes[i], expected[i], spec) for i in failing]

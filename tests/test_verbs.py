@@ -91,7 +91,7 @@ def test_hints_that_know_nothing_of_the_exercise(answer, words):
     cases = spec.draw_cases()
     with np.errstate(all="ignore"):
         outcomes = [spec.run(answer, case) for case in cases]
-    hint = exercises.diagnose(spec, cases, outcomes, [spec.expected(case) for case in cases], spec.run)
+    hint = exercises.diagnose(spec, outcomes, [spec.expected(case) for case in cases], None)
     assert words in hint if words else hint == ""
 
 

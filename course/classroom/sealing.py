@@ -181,14 +181,7 @@ def judge(sealed, evidence):
         return Judgement("passed", count, count)
     first = next(i for i, problem in enumerate(problems) if problem)
     state = "crashed" if outcomes[first].raised and not sealed.expected[first].raised else "wrong"
-    position = {id(case): i for i, case in enumerate(sealed.cases)}
-    hint = exercises.diagnose(
-        spec,
-        sealed.cases,
-        outcomes,
-        sealed.expected,
-        lambda wrong, case: sealed.wrong[wrong.__name__][position[id(case)]],
-    )
+    hint = exercises.diagnose(spec, outcomes, sealed.expected, lambda wrong, i: sealed.wrong[wrong.__name__][i])
     return Judgement(state, right, count, hint, _public_explanation(sealed, evidence, public))
 
 
