@@ -40,6 +40,7 @@
 # sources:
 #   - "Hadsell, Chopra & LeCun, Dimensionality reduction by learning an invariant mapping, 2006"
 #   - "Van der Maaten & Hinton, Visualizing data using t-SNE, 2008"
+#   - "Wattenberg, Viégas & Johnson, How to use t-SNE effectively, 2016"
 #   - "Van den Oord, Li & Vinyals, Representation learning with contrastive predictive coding, 2018"
 #   - "Wu, Xiong, Yu & Lin, Unsupervised feature learning via non-parametric instance discrimination, 2018"
 #   - "Poole, Ozair, van den Oord, Alemi & Tucker, On variational bounds of mutual information, 2019"
@@ -90,7 +91,7 @@ def draw_grid(axis, rows, gap=1):
 
 
 # %% [markdown]
-# The cutting is done by two small layers. They look long, but for one matrix: the next section is about it.
+# Two small layers do the cutting. What looks long in them comes down to one matrix; the next section derives it.
 
 
 # %%
@@ -112,8 +113,8 @@ def crop(x, box):
     """
     if len(x.shape) != 4:
         raise ValueError(f"x has {len(x.shape)} axes; it must have 4: batch, rows, columns, channels")
-    if box.shape[1] != 4:
-        raise ValueError(f"axis 1 of box has size {box.shape[1]}; it must be 4: top, left, height, width")
+    if len(box.shape) != 2 or box.shape[1] != 4:
+        raise ValueError(f"box has the shape {tuple(box.shape)}; axis 1 must be 4: top, left, height, width")
     if None not in (x.shape[0], box.shape[0]) and x.shape[0] != box.shape[0]:
         raise ValueError(f"axis 0 of box has size {box.shape[0]}, and there are {x.shape[0]} pictures")
     x, box = ops.convert_to_tensor(x), ops.convert_to_tensor(box)
@@ -322,19 +323,22 @@ prove("21.3", info_nce, keras_cross_entropy, cases=square_scores(60), rtol=1e-4)
 # What two things tell about each other is their **mutual information**: how far the joint distribution is from one
 # without any connection, $I(x; y) = \mathrm{KL}\bigl(p(x, y) \,\|\, p(x)\, p(y)\bigr) = \mathbb{E}[\log r(x, y)]$. It
 # is 0 for independent things only. A low loss should mean much information, and the exact statement is an identity.
-# Take $\log r(x, y_1)$ with the partner at place 1, and split it with (21.2). Let $\hat P$ be the classifier's softmax,
-# $P$ the true probabilities (21.2), and $Q$ the distribution of all that is shown ($x$ and the candidates, with the
-# partner at any place). Averaged over what is shown:
+# Let the partner be at place 1; then (21.2) says
+# $\log r(x, y_1) = \log N + \log P(j = 1) + \log \frac1N \sum_m r(x, y_m)$. On the left the mean is $I$. On the right,
+# the mean of $\log P(j = 1)$ is minus the loss of the best classifier, and $\frac1N \sum_m r(x, y_m)$ is how probable
+# what is shown is, divided by what it would be without any partner. Let $\hat P$ be the classifier's softmax, $P$ the
+# true probabilities (21.2), and $Q$ the distribution of all that is shown ($x$ and the candidates, with the partner at
+# any place). Averaged over what is shown:
 #
 # $$ I(x; y) = \underbrace{\log N - L}_{\text{measured}} + \underbrace{\mathbb{E}_Q\, \mathrm{KL}(P \,\|\,
 #    \hat P)}_{\text{bad scores}} + \underbrace{\mathrm{KL}\Bigl(Q \,\Big\|\, p(x) \textstyle\prod_k
 #    p(y_k)\Bigr)}_{\text{too few candidates}} \;\ge\; \log N - L \tag{21.4} $$
 #
 # The shape is that of the evidence lower bound (chapter 16): what can be measured, and gaps that are never negative.
-# Whatever the scores, $\log N - L$ never claims more than there is (Van den Oord et al., 2018; Poole et al., 2019,
-# where $L$ stands for its expected value; a single batch scatters around it). With the best scores, $\hat P = P$, the
-# loss is its floor, a conditional entropy as in chapter 20. The other side of the coin: $L$ cannot be negative, so no
-# network whatever can prove more than $\log N$.
+# Whatever the scores, $\log N - L$ never claims more than there is (Van den Oord et al., 2018; Poole et al., 2019).
+# Here $L$ stands for its expected value; that of a single batch scatters around it. With the best scores,
+# $\hat P = P$, the loss is its floor, a conditional entropy as in chapter 20. The other side of the coin: $L$ cannot be
+# negative, so no network whatever can prove more than $\log N$.
 #
 # A case where all is known: $x$ and $y$ are standard normal numbers with correlation $\rho$, in $d$ independent copies.
 #
@@ -484,9 +488,9 @@ claim(
 # %% [markdown]
 # So a large batch makes a *certificate* better, up to its logarithm. This is a matter of principle: from a sample of
 # $N$, no method that assumes nothing about the distribution gives a reliable lower bound much above $\log N$
-# (McAllester & Stratos, 2020). Whether it makes
-# *features* better is another question, which (21.4) does not answer. The number of the picture in a list would be all
-# the information one can wish for, and useless. We shall see both by experiment.
+# (McAllester & Stratos, 2020). Whether it makes *features* better is another question, which (21.4) does not answer: a
+# feature that gives the picture's number in a list has all the information one can wish for, and is useless. You will
+# see both by experiment.
 #
 # ## A batch asks 2N questions
 #
@@ -655,10 +659,12 @@ prove("21.9", pushes, pushes_by_autodiff, cases=tables_of_cosines(60), rtol=1e-4
 #    i, k \text{ among } m \text{ different pictures} \tag{21.11} $$
 #
 # What is the best $U$ in $d$ dimensions? No distribution on the sphere beats the uniform one (Wang & Isola, 2020). For
-# it, two random points have $\|u - v\|^2 = 2 - 2t$ with a cosine $t$ of density in proportion to
-# $(1 - t^2)^{(d-3)/2}$, and the mean of $e^{4t}$ is a function that SciPy knows as `hyp0f1`:
+# it, two random points have $\|u - v\|^2 = 2 - 2c$ with a cosine $c$ of density in proportion to
+# $(1 - c^2)^{(d-3)/2}$, and the mean of $e^{4c}$ is a function that SciPy knows as `hyp0f1`:
 #
 # $$ U^* = -4 + \log\, {}_0F_1\bigl(; \tfrac d2; 4\bigr) \tag{21.12} $$
+#
+# It is a mean over many points. A few can do better: two opposite ones have $U = -8$.
 
 
 # %%
@@ -672,9 +678,11 @@ def alignment(a, b):
 
 def uniformity(z):
     """How evenly the rows of z (m, d), brought to length 1, lie on the sphere (21.11)."""
+    if len(z) < 2:
+        raise ValueError(f"axis 0 of z has size {len(z)}; a pair needs two rows")
     unit = z / np.linalg.norm(z, axis=1, keepdims=True)
-    t = (unit @ unit.T)[np.triu_indices(len(z), 1)]
-    return special.logsumexp(4 * t - 4) - np.log(len(t))  # (21.11)
+    c = (unit @ unit.T)[np.triu_indices(len(z), 1)]
+    return special.logsumexp(4 * c - 4) - np.log(len(c))  # (21.11)
 
 
 def best_uniformity(d):
@@ -692,8 +700,8 @@ def uniformity_by_scipy(z):
 
 
 def best_uniformity_by_integration(d):
-    top = integrate.quad(lambda t: np.exp(4 * t - 4) * (1 - t * t) ** ((d - 3) / 2), -1, 1)[0]
-    return np.log(top / integrate.quad(lambda t: (1 - t * t) ** ((d - 3) / 2), -1, 1)[0])
+    top = integrate.quad(lambda c: np.exp(4 * c - 4) * (1 - c * c) ** ((d - 3) / 2), -1, 1)[0]
+    return np.log(top / integrate.quad(lambda c: (1 - c * c) ** ((d - 3) / 2), -1, 1)[0])
 
 
 def clouds(count, together=1):
@@ -740,6 +748,8 @@ class SimCLR(keras.Model):
 
     def __init__(self, encoder, views, temperature=TEMPERATURE, loss_of_views=nt_xent):
         super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"the temperature is {temperature}: cosines are divided by it, and it must be positive")
         self.encoder, self.views, self.head = encoder, views, new_head()
         self.temperature, self.loss_of_views = temperature, loss_of_views
 
@@ -757,13 +767,17 @@ class StopWhereLost(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if not np.isfinite(logs["loss"]):
             raise FloatingPointError(
-                f"the loss is {logs['loss']} in batch {batch}: see whether every pixel is a number from 0 to 1, then "
-                "try a smaller learning rate or a higher temperature. The weights are spoilt; build the model anew."
+                f"the loss is {logs['loss']} in batch {batch}: try a higher temperature or a smaller learning rate. "
+                "The weights are spoilt; build the model anew."
             )
 
 
 def contrast(x, views, epochs, pairs=PAIRS, temperature=TEMPERATURE, loss_of_views=nt_xent):
     """A trained model, and its loss after every epoch. Pictures that do not fill a batch are left out."""
+    if len(x) < pairs:
+        raise ValueError(f"a batch has {pairs} pairs, and there are only {len(x)} pictures")
+    if not np.isfinite(x).all():
+        raise ValueError(f"picture {np.argwhere(~np.isfinite(x))[0, 0]} has a pixel that is not a number, or infinite")
     x = x[: len(x) // pairs * pairs]
     model = SimCLR(new_encoder(x.shape[1:]), views, temperature, loss_of_views)
     decay = keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(x) // pairs)
@@ -780,13 +794,15 @@ def run(model, x):
 # %%
 spoilt = images[:PAIRS].copy()
 spoilt[10, 14, 14] = np.nan
-try:
-    contrast(spoilt, views, epochs=1)
-except FloatingPointError as error:
-    print(error)
+for x, temperature in [(images[:20], TEMPERATURE), (spoilt, TEMPERATURE), (images[:PAIRS], 1e-40)]:
+    try:
+        contrast(x, views, epochs=1, temperature=temperature)
+    except (ValueError, FloatingPointError) as error:
+        print(error)
 
 # %% [markdown]
-# One pixel that is not a number was enough to spoil all weights, so it is well to stop. Now in earnest.
+# One pixel that is not a number would spoil all weights, so it is refused beforehand. A run that breaks down, as with a
+# temperature so low that the scores overflow, ends at once. Now in earnest.
 
 # %%
 model, losses = contrast(images, views, budget(quick=10, full=60))
@@ -896,7 +912,8 @@ plt.show()
 
 # %% [markdown]
 # *Figure 21.3. Left: the loss (the mean over each epoch), with the value of collapse. Right: what is read with 1 % of
-# the labels; the bars end at the mean, the whiskers are a standard deviation over the draws.*
+# the labels; the bars end at the mean, the whiskers are a standard deviation over the draws (in print: ±, the standard
+# error of the mean).*
 
 # %%
 claim(
@@ -1090,9 +1107,11 @@ claim(
 
 # %% [markdown]
 # A high temperature hardly cares which negative is near; to pull the partner is then the cheaper way down. A low one
-# has its own price: the hardest negatives are often digits of the same class, and pushing these apart tears classes up
-# (Wang & Liu, 2021). What is *read* in the end differs much less than the geometry does, as the numbers in the figure
-# say. At this size the temperature is no knob to lose sleep over; on other data it may be.
+# pushes only what is nearly mistaken for the partner: once the partner leads by a few $\tau$, its share is close to
+# 1, and nothing asks the points to spread any further. And it has its own price: the hardest negatives are often digits
+# of the same class, and pushing these apart tears classes up (Wang & Liu, 2021). What is *read* in the end differs by a
+# few per cent, as the numbers in the figure say, and which temperature reads best changes from seed to seed. At this
+# size the temperature is no knob to lose sleep over; on other data it may be.
 #
 # And the batch? (21.4) promises a better certificate with more candidates, not better features. Compare at equal
 # numbers of *pictures seen*, where a small batch makes more steps, and at equal numbers of *steps*, where it sees fewer
@@ -1101,8 +1120,9 @@ claim(
 
 # %%
 def proved(one, x, places):
-    """log N - L, with one view of each picture x as the question and other views as candidates, N at a time."""
-    pair, losses = [run(projector(one), as_array(views(x))) for _ in range(2)], []
+    """log N - L, with a view of each picture x as the question and other views as candidates, N at a time. The views
+    are those that the network was trained on."""
+    pair, losses = [run(projector(one), as_array(one.views(x))) for _ in range(2)], []
     a, b = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in pair)
     for i in range(0, len(x) - places + 1, places):
         scores = a[i : i + places] @ b[i : i + places].T / one.temperature
@@ -1122,6 +1142,8 @@ by_batch = {
 read_from = {name: accuracies(features_of(one.encoder), labels, draws, test_labels) for name, one in by_batch.items()}
 places = [2, 8, 32, 128, 512]
 certificates = {name: [proved(one, some, n) for n in places] for name, one in by_batch.items()}
+without = proved(uncropped, some, 128)
+print(f"128 candidates prove {certificates['64 pairs'][3]:.2f} nats; about views without the crop {without:.2f}")
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
 axes[0].plot(places, np.log(places), color="black", linestyle=":")
@@ -1149,7 +1171,7 @@ plt.show()
 with_64, with_16 = certificates["64 pairs"], certificates["16 pairs, as many pictures"]
 claim(
     "21.7",
-    "a network proves more with more candidates, and one trained on 16 pairs proves more with 512 than with 8",
+    "up to 128, more candidates prove more, and a network trained on 16 pairs proves more with 512 than with 8",
     with_64[0] < with_64[1] < with_64[2] < with_64[3] and with_16[4] > with_16[1] + 0.3,
 )
 
@@ -1161,25 +1183,33 @@ claim(
     certificates[too_few][3] < with_64[3] - 0.1 and read_from[enough].mean() > read_from["64 pairs"].mean() - 0.08,
 )
 
+# %%
+claim(
+    "21.9",
+    "about its own views the network without the crop proves more, and it is read worse",
+    without > certificates["64 pairs"][3] + 0.3 and read["light only"].mean() < read_from["64 pairs"].mean() - 0.05,
+)
+
 # %% [markdown]
+# More candidates need not prove more for ever: the first gap of (21.4), that of bad scores, grows with them.
+#
 # You will read that contrastive learning needs large batches. In Chen et al. (2020) they help most where training is
 # short, and the gap closes as it gets longer; He et al. (2020) keep negatives of earlier batches in a queue instead. At
 # the size of this chapter what counts is how many pictures are seen, and in how many steps. That says nothing about
-# ImageNet: where there are a thousand classes, a small batch has few hard negatives in it. Nor does more proved
-# information mean better features. The network without the crop has by far the lower loss, so it proves more about
-# *its* views (Tschannen et al., 2020, make this point at length).
+# ImageNet: with a thousand classes, a small batch may hold few hard negatives. Nor does more proved
+# information mean better features, as the last claim says (Tschannen et al., 2020, make this point at length).
 #
 # ## Photographs have colours
 #
 # Two windows of one photograph share its colours, and the sea is blue in both. A partner could be found by the mean
-# colour alone. So SimCLR changes the colours of every view, at random: the gain and the level of every channel, and
-# one view in five, on average, becomes grey. Without training anything, count how often the nearest mean colour is the
-# partner's.
+# colour alone. So SimCLR changes the colours of views too, at random. Here a random gain and level for every channel
+# do it, and one view in five, on average, becomes grey. Without training anything, count how often the nearest mean
+# colour is the partner's.
 
 
 # %%
 class RandomColour(layers.Layer):
-    """Colour pictures with a random gain and level for each channel, and every fifth one in grey."""
+    """Colour pictures with a random gain and level for each channel, then grey with probability one fifth."""
 
     def __init__(self, strength=0.4):
         super().__init__()
@@ -1190,8 +1220,8 @@ class RandomColour(layers.Layer):
         gain = keras.random.uniform(one_each, 1 - self.strength, 1 + self.strength, seed=self.draws)
         level = keras.random.uniform(one_each, -self.strength / 3, self.strength / 3, seed=self.draws)
         grey = keras.random.uniform((ops.shape(x)[0], 1, 1, 1), seed=self.draws) < 0.2
-        x = ops.where(grey, ops.mean(x, axis=-1, keepdims=True), x)
-        return ops.clip(gain * x + level, 0, 1)
+        x = ops.clip(gain * x + level, 0, 1)
+        return ops.where(grey, ops.mean(x, axis=-1, keepdims=True), x)
 
 
 # %%
@@ -1227,7 +1257,7 @@ plt.show()
 
 # %%
 claim(
-    "21.9",
+    "21.10",
     "the mean colour finds many partners among cropped views, and far fewer after the colours are changed",
     by_colour["crop"] > 0.08 and by_colour["crop and colour"] < 0.5 * by_colour["crop"],
 )
@@ -1285,11 +1315,11 @@ plt.show()
 
 # %% [markdown]
 # *Figure 21.8. Three networks in the plane of alignment and uniformity of $z$; lower is better in both (dotted: the
-# best $U$ there is). The numbers are $A$ divided by the mean squared distance of different digits.*
+# best $U$ there is). The numbers are $A$ divided by the mean squared distance of two different pictures.*
 
 # %%
 claim(
-    "21.10",
+    "21.11",
     "against the untrained network uniformity improves, and partners are closer compared with strangers",
     shape_of["contrastive"][1] < shape_of["untrained"][1] - 0.5
     and relative["contrastive"] < 0.7 * relative["untrained"],
@@ -1322,7 +1352,8 @@ plt.show()
 # contrastive learning. No label was used; colours repeat after seven.*
 #
 # **t-SNE** (Van der Maaten & Hinton, 2008) lays points in the plane such that close neighbours stay close. Sizes of
-# clusters and distances between them mean little in it; ask it only who is whose neighbour.
+# clusters and distances between them mean little in it (Wattenberg et al., 2016), and the axes nothing; ask it only who
+# is whose neighbour.
 
 # %%
 known, new = run(model.encoder, seen), run(model.encoder, some)
@@ -1348,7 +1379,7 @@ plt.show()
 
 # %%
 claim(
-    "21.11", "the nearest neighbour has the same digit more often than untrained", agrees.mean() > before.mean() + 0.03
+    "21.12", "the nearest neighbour has the same digit more often than untrained", agrees.mean() > before.mean() + 0.03
 )
 
 # %% [markdown]
@@ -1358,7 +1389,7 @@ claim(
 #
 # ## Debug it
 #
-# Two snippets of a kind that is common on the web. Snippet A leaves out two lines of NT-Xent. Snippet B is a correct
+# Two snippets of a kind that is found on the web. Snippet A leaves out two lines of NT-Xent. Snippet B is a correct
 # NT-Xent that is fed by somebody who lines up the views in another order, both of the first picture, both of the
 # second, and so on.
 
@@ -1385,12 +1416,12 @@ short = max(1, epochs // 2)
 symptoms = {}
 for name, loss_of_views in bugs.items():
     one, falling = contrast(images, views, short, loss_of_views=loss_of_views)
-    length = np.linalg.norm(run(projector(one), some), axis=1).mean()
+    h, z = run(one.encoder, some), run(projector(one), some)
     values = accuracies(features_of(one.encoder), labels, draws, test_labels)
-    symptoms[name] = falling[-1], geometry(one.encoder, some)[0], values.mean()
+    symptoms[name] = falling[-1], values.mean()
     print(
-        f"{name:5} loss {falling[-1]:.2f}, length of z {length:.1f}, alignment {symptoms[name][1]:.2f},",
-        f"{values.mean():.1%} read",
+        f"{name:5} loss {falling[-1]:.2f}, length of z {np.linalg.norm(z, axis=1).mean():.1f},",
+        f"uniformity of z {uniformity(z):.2f}, of h {uniformity(h):.2f}, {values.mean():.1%} read",
     )
 collapsed = np.ones((2 * PAIRS, PROJECTED), "float32")
 scattered = rng.normal(size=(2 * PAIRS, PROJECTED)).astype("float32")
@@ -1403,25 +1434,26 @@ for name, loss_of_views in bugs.items():
 
 # %%
 claim(
-    "21.12",
+    "21.13",
     "with either snippet the loss falls far less than the right one in the same time, and the probe reads less",
     all(symptoms[bug][0] > symptoms["right"][0] + 0.5 for bug in "AB")
-    and all(symptoms[bug][2] < symptoms["right"][2] - 0.05 for bug in "AB"),
+    and all(symptoms[bug][1] < symptoms["right"][1] - 0.05 for bug in "AB"),
 )
 
 # %% [markdown]
-# **A.** Its loss stays up near $\log 128$. Two tests tell why, and need no training. *All rows equal* has to give
-# $\log(2N - 1)$, and the snippet gives $\log 2N$: the row itself is among its own candidates. *Ten times as long* must
-# change nothing, and here it changes everything: without dividing by the lengths, the score is no cosine. The two
-# mistakes make each other worse. A row's product with itself is the square of its length; a partner that is no longer
-# than the row cannot beat that. Asked to win against itself, the network does the next best: it makes all rows short
-# and equal. Look at the printed length and alignment.
+# **A.** Its loss falls little below $\log 128$, the value of equal rows. Two tests tell why, and need no training.
+# *All rows equal* has to give $\log(2N - 1)$, and the snippet gives $\log 2N$: the row itself is among its own
+# candidates. *Ten times as long* must change nothing, and here it changes everything: without dividing by the lengths,
+# the score is no cosine. The two mistakes make each other worse. A row's product with itself is the square of its
+# length; a partner that is no longer than the row cannot beat that. Asked to win against itself, the network does the
+# next best: it makes all rows short, so that no score is far from another. Look at the printed length.
 #
 # **B.** The loss is right and the order is not. `concatenate([x, x])` puts the partner $N$ rows away, `repeat(x, 2)`
 # puts it next door. Now row $i$ is pulled towards a view of *another* picture, and its true partner is among its
 # negatives, the hardest of all. What the two views have in common must not be used, and the way left is to make
-# everything equal. Both tests of A would pass this snippet. The test to keep is a third, with rows in the order of
-# *your* views: **partners equal and all others perpendicular must give a loss of nearly 0 for a small $\tau$.**
+# everything equal: the loss is that of collapse, and the uniformity of $z$ near 0. Both tests of A would pass this
+# snippet. The test to keep is a third, with rows in the order of *your* views: **partners equal and all others
+# perpendicular must give a loss of nearly 0 for a small $\tau$.**
 #
 # ## This run
 
@@ -1527,6 +1559,65 @@ def mirrored(rows):
 
 
 @ex.wrong
+def positions_as_floats(rows):
+    """The positions are the right numbers, but as floats; an array is indexed by whole numbers."""
+    partner, negative = _roles(rows, (np.arange(rows) + rows // 2) % rows)
+    return partner.astype(float), negative
+
+
+@ex.wrong
+def beyond_the_batch(rows):
+    """Rows of the second half get a partner beyond the end of the batch: their partners are in the first half."""
+    _, negative = _roles(rows, (np.arange(rows) + rows // 2) % rows)
+    return np.arange(rows) + rows // 2, negative
+
+
+@ex.wrong
+def one_way_mask(rows):
+    """The mask knows the pairs one way only: where row k is the partner of row i, row i is the partner of row k."""
+    partner, negative = _roles(rows, (np.arange(rows) + rows // 2) % rows)
+    half = np.arange(rows // 2)
+    negative[half + rows // 2, half] = True
+    return partner, negative
+
+
+@ex.wrong
+def other_half_only(rows):
+    """You left out the rows of the same half. Both views of every other picture are negatives."""
+    partner, negative = _roles(rows, (np.arange(rows) + rows // 2) % rows)
+    first = np.arange(rows) < rows // 2
+    return partner, negative & (first[:, None] != first)
+
+
+@ex.wrong
+def same_half_only(rows):
+    """You left out the rows of the other half. Both views of every other picture are negatives."""
+    partner, negative = _roles(rows, (np.arange(rows) + rows // 2) % rows)
+    first = np.arange(rows) < rows // 2
+    return partner, negative & (first[:, None] == first)
+
+
+@ex.wrong
+def first_half_asks(rows):
+    """These are the partners of the first half only. Every row has one."""
+    partner, negative = _roles(rows, (np.arange(rows) + rows // 2) % rows)
+    return partner[: rows // 2], negative
+
+
+@ex.wrong
+def rows_for_pictures(rows):
+    """You took the argument for the number of pictures. It is the number of rows, which is twice that."""
+    _roles(rows, 0)
+    return _roles(2 * rows, (np.arange(2 * rows) + rows) % (2 * rows))
+
+
+@ex.wrong
+def exchanged(rows):
+    """The two results are exchanged: first the positions, then the mask."""
+    return _roles(rows, (np.arange(rows) + rows // 2) % rows)[::-1]
+
+
+@ex.wrong
 def places_without_self(rows):
     """These are places among the candidates once the row itself is cut out. Asked for are positions in the batch."""
     _, negative = _roles(rows, (np.arange(rows) + rows // 2) % rows)
@@ -1601,6 +1692,8 @@ def _(rng):
         questions = int(rng.integers(2, 6))
         scores = rng.normal(size=(questions, questions + int(rng.integers(0, 4)))) * rng.uniform(0.5, 4)
         yield (scores + [0, 3000, -3000][i % 3],)
+    for _ in range(6):
+        yield (rng.uniform(-9000, 9000, size=(4, 1)) + rng.normal(size=(4, 6)) * [[1], [1], [100], [1000]],)
     yield (rng.normal(size=(4, 3)),)
 
 
@@ -1627,6 +1720,85 @@ def overflows(scores):
     _checked(scores)
     with np.errstate(all="ignore"):
         return np.mean(np.log(np.exp(scores).sum(axis=1)) - np.diagonal(scores))
+
+
+@ex.wrong
+def one_largest_for_all(scores):
+    """You took one largest score out of the whole table. Rows far below it are left with exponentials of 0: take out
+    each row's own."""
+    _checked(scores)
+    moved = scores - scores.max()
+    with np.errstate(all="ignore"):
+        return np.mean(np.log(np.exp(moved).sum(axis=1)) - np.diagonal(moved))
+
+
+@ex.wrong
+def logarithm_of_a_share(scores):
+    """A partner far behind has the share 0 as a float, and log 0 is infinite. Take the logarithm before it comes to
+    that: log of the sum, minus the partner's score."""
+    _checked(scores)
+    with np.errstate(all="ignore"):
+        return -np.mean(np.log(np.diagonal(np.exp(scores - _log_sum(scores)[:, None]))))
+
+
+@ex.wrong
+def share_propped_up(scores):
+    """A small number added to the share keeps log from being infinite, and caps the loss. Work with the log of the sum
+    instead."""
+    _checked(scores)
+    return -np.mean(np.log(np.diagonal(np.exp(scores - _log_sum(scores)[:, None])) + 1e-8))
+
+
+@ex.wrong
+def largest_not_put_back(scores):
+    """You took each row's largest score out of the exponentials, and did not add it again after the logarithm."""
+    _checked(scores)
+    largest = scores.max(axis=1)
+    return np.mean(_log_sum(scores) - largest - np.diagonal(scores))
+
+
+@ex.wrong
+def one_for_each_question(scores):
+    """This is one loss for each question. The loss is their mean, one number."""
+    _checked(scores)
+    return _log_sum(scores) - np.diagonal(scores)
+
+
+@ex.wrong
+def log_of_the_mean(scores):
+    """You took the logarithm of the mean share. The loss is the mean of the logarithms."""
+    _checked(scores)
+    with np.errstate(all="ignore"):
+        return -np.log(np.mean(np.exp(np.diagonal(scores) - _log_sum(scores))))
+
+
+@ex.wrong
+def whole_table(scores):
+    """One sum over the whole table. Every question has its own candidates, so sum along its row."""
+    _checked(scores)
+    return np.logaddexp.reduce(scores.ravel()) - np.mean(np.diagonal(scores))
+
+
+@ex.wrong
+def divided_by_candidates(scores):
+    """You divided by the number of candidates. The mean is over the questions."""
+    _checked(scores)
+    return np.sum(_log_sum(scores) - np.diagonal(scores)) / scores.shape[1]
+
+
+@ex.wrong
+def in_bits(scores):
+    """This is in bits. The cross-entropy has the natural logarithm."""
+    _checked(scores)
+    return np.mean(_log_sum(scores) - np.diagonal(scores)) / np.log(2)
+
+
+@ex.wrong
+def square_only(scores):
+    """You refuse more candidates than questions, which are allowed. Refuse fewer."""
+    if scores.shape[0] != scores.shape[1]:
+        raise ValueError
+    return np.mean(_log_sum(scores) - np.diagonal(scores))
 
 
 @ex.wrong
@@ -1743,6 +1915,7 @@ def _(rng):
         scale = rng.uniform(0.5, 3, size=(2, shape[0], 1))
         yield *(scale * rng.normal(size=(2, *shape))), float(rng.uniform(0.1, 2))
     yield rng.normal(size=(3, 2)), rng.normal(size=(4, 2)), 0.5
+    yield rng.normal(size=(3, 2)), rng.normal(size=(5, 2)), 0.5
     yield rng.normal(size=(3, 2)), rng.normal(size=(3, 2)), 0.0
     yield rng.normal(size=(3, 2)), rng.normal(size=(3, 2)), -0.5
 
@@ -1764,7 +1937,7 @@ def _(a, b, temperature):
     return total / len(rows)
 
 
-def _loss(a, b, temperature, unit=True, rows="both", mask="self", strict=True):
+def _loss(a, b, temperature, unit=True, rows="both", mask="self", strict=True, partner=None):
     if a.shape != b.shape or (strict and not temperature > 0):
         raise ValueError
     z = np.concatenate([a, b])
@@ -1772,7 +1945,7 @@ def _loss(a, b, temperature, unit=True, rows="both", mask="self", strict=True):
         z = z / np.linalg.norm(z, axis=1, keepdims=True)
     n = len(a)
     scores = z @ z.T / temperature
-    partner = (np.arange(2 * n) + n) % (2 * n)
+    partner = (np.arange(2 * n) + n) % (2 * n) if partner is None else partner
     positive = scores[np.arange(2 * n), partner].copy()
     if mask != "none":
         np.fill_diagonal(scores, 0 if mask == "zero" else -np.inf)
@@ -1837,6 +2010,94 @@ def divided_by_n(a, b, temperature):
 
 
 @ex.wrong
+def summed(a, b, temperature):
+    """You added up over the 2N rows; the loss is their mean."""
+    return _loss(a, b, temperature, rows="sum")
+
+
+@ex.wrong
+def rows_not_columns(a, b, temperature):
+    """You divided every column by its length. It is the rows that are vectors."""
+    z = np.concatenate([a, b]) if a.shape == b.shape else np.ones((2, 2))
+    lengths = np.linalg.norm(z, axis=0)
+    return _loss(a / lengths, b / lengths, temperature, unit=False)
+
+
+@ex.wrong
+def one_length_for_all(a, b, temperature):
+    """You divided by the length of a whole array. Every row has a length of its own."""
+    length = np.linalg.norm(np.concatenate([a, b]))
+    return _loss(a / length, b / length, temperature, unit=False)
+
+
+@ex.wrong
+def squared_lengths(a, b, temperature):
+    """You divided by the squares of the lengths: the square root is missing."""
+    a, b = (v / (v**2).sum(axis=1, keepdims=True) for v in (a, b))
+    return _loss(a, b, temperature, unit=False)
+
+
+@ex.wrong
+def next_door(a, b, temperature):
+    """You take rows 0 and 1, 2 and 3, and so on for partners. After joining a and b the partner is N rows away."""
+    return _loss(a, b, temperature, partner=np.arange(2 * len(a)) ^ 1)
+
+
+@ex.wrong
+def interleaved(a, b, temperature):
+    """You joined the views in the order a, b, a, b, ..., and then took the row N further for the partner. Join all of a
+    and then all of b, or take the neighbour."""
+    if a.shape != b.shape:
+        raise ValueError
+    z = np.stack([a, b], axis=1).reshape(-1, a.shape[1])
+    return _loss(z[: len(a)], z[len(a) :], temperature)
+
+
+@ex.wrong
+def side_by_side(a, b, temperature):
+    """You joined a and b along axis 1, which makes one long row of the two views of a picture. They are two rows: join
+    them along axis 0."""
+    if a.shape != b.shape or not temperature > 0:
+        raise ValueError
+    z = np.concatenate([a, b], axis=1)
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    scores, rows = z @ z.T / temperature, np.arange(len(z))
+    np.fill_diagonal(scores, -np.inf)
+    return np.mean(np.logaddexp.reduce(scores, axis=1) - scores[rows, (rows + len(z) // 2) % len(z)])
+
+
+@ex.wrong
+def counted_backwards(a, b, temperature):
+    """You count the second half backwards: the partner of the first row is the first row of b, not the last."""
+    return _loss(a, b, temperature, partner=np.arange(2 * len(a))[::-1])
+
+
+@ex.wrong
+def temperature_outside(a, b, temperature):
+    """You divided the exponential by the temperature, which cancels out. Divide the cosine, inside it."""
+    if not temperature > 0:
+        raise ValueError
+    return _loss(a, b, 1.0)
+
+
+@ex.wrong
+def any_shapes(a, b, temperature):
+    """Right for two arrays of one shape. Where the shapes differ, some rows have no partner: refuse."""
+    if not temperature > 0:
+        raise ValueError
+    z = np.concatenate([a, b])
+    half = len(z) // 2
+    return _loss(z[:half], z[half : 2 * half], temperature)
+
+
+@ex.wrong
+def cut_to_the_shorter(a, b, temperature):
+    """Right for two arrays of one shape. Where one is longer, you leave its further rows out: refuse instead."""
+    rows = min(len(a), len(b))
+    return _loss(a[:rows], b[:rows], temperature)
+
+
+@ex.wrong
 def any_temperature(a, b, temperature):
     """Right for a positive temperature. With one that is 0 or less, the order of the candidates would be turned round,
     or lost: refuse."""
@@ -1862,7 +2123,7 @@ def by_four_blocks(a, b, temperature):
 check("21.3", nt_xent_symmetric)
 
 # %% [markdown]
-# **Exercise 21.4 ★** Uniformity, with the sharpness of the kernel as an argument (the lesson has $t = 2$).
+# **Exercise 21.4 ★** Uniformity, with the sharpness of the kernel as an argument (the 2 of the exponent in (21.11)).
 
 
 # %%
@@ -1966,6 +2227,68 @@ def t_fixed(z, t=2.0):
 
 
 @ex.wrong
+def divided_by_all_pairs(z, t=2.0):
+    """Your sum leaves the pairs of a row with itself out, and you divide by m squared, which counts them in."""
+    values = np.exp(_spread(z, t))
+    return np.log(2 * values.sum() / len(z) ** 2)
+
+
+@ex.wrong
+def counted_twice(z, t=2.0):
+    """Your mean is twice what it should be. With the pairs i < k only, it is their sum over their number."""
+    return np.log(2 * np.mean(np.exp(_spread(z, t))))
+
+
+@ex.wrong
+def diagonal_once(z, t=2.0):
+    """You count every row once as a pair with itself, at distance 0: the pairs begin above the diagonal."""
+    values = np.exp(_spread(z, t))
+    return np.log((values.sum() + len(z)) / (len(values) + len(z)))
+
+
+@ex.wrong
+def half_the_square(z, t=2.0):
+    """1 minus the cosine is half the squared distance of two rows of length 1."""
+    return np.log(np.mean(np.exp(_spread(z, t) / 2)))
+
+
+@ex.wrong
+def divided_by_t(z, t=2.0):
+    """You divided by t; the squared distance is multiplied by it."""
+    return np.log(np.mean(np.exp(_spread(z, 1 / t))))
+
+
+@ex.wrong
+def mean_over_coordinates(z, t=2.0):
+    """The squared distance is a sum over the coordinates, and you took their mean."""
+    return np.log(np.mean(np.exp(_spread(z, t) / z.shape[1])))
+
+
+@ex.wrong
+def columns_normalised(z, t=2.0):
+    """You divided every column by its length. It is the rows that are vectors."""
+    return np.log(np.mean(np.exp(_spread(z / np.linalg.norm(z, axis=0), t, unit=False))))
+
+
+@ex.wrong
+def one_length_for_all(z, t=2.0):
+    """You divided by the length of the whole array. Every row has a length of its own."""
+    return np.log(np.mean(np.exp(_spread(z / np.linalg.norm(z), t, unit=False))))
+
+
+@ex.wrong
+def other_base(z, t=2.0):
+    """This is the logarithm to base 2. The natural one is asked for."""
+    return np.log2(np.mean(np.exp(_spread(z, t))))
+
+
+@ex.wrong
+def one_row_accepted(z, t=2.0):
+    """Right for two rows and more. With one row there is no pair, and the mean of nothing is no number: refuse."""
+    return np.log(np.mean(np.exp(_spread(z, t)))) if len(z) > 1 else np.nan
+
+
+@ex.wrong
 def log_forgotten(z, t=2.0):
     """The logarithm at the end is missing."""
     return np.mean(np.exp(_spread(z, t)))
@@ -2023,10 +2346,11 @@ ex = exercise("21.5")
 @ex.cases
 def _(rng):
     yield (np.zeros((8, 8)),)
-    yield (500 * np.eye(8),)
+    yield (1000 * np.eye(8),)
     for _ in range(20):
         places = int(rng.integers(2, 9))
         yield (rng.normal(size=(places, places)) + rng.uniform(-2, 4) * np.eye(places),)
+    yield (rng.normal(size=(5, 5)) + 3000,)
     yield (rng.normal(size=(3, 4)),)
 
 
@@ -2074,6 +2398,60 @@ def one_way_twice(scores):
 
 
 @ex.wrong
+def loss_left_in_nats(scores):
+    """The logarithm of N is in bits, and the loss still in nats: divide both by log 2."""
+    return tuple(np.log2(len(scores)) + bound for bound in _bounds(scores, places=1, unit=1.0))
+
+
+@ex.wrong
+def candidates_left_in_nats(scores):
+    """The loss is in bits, and the logarithm of N still in nats: divide both by log 2."""
+    return tuple(np.log(len(scores)) + bound for bound in _bounds(scores, places=1))
+
+
+@ex.wrong
+def powers_of_two(scores):
+    """You raised 2 to the scores. They are scores for e: only the result is turned into bits."""
+    return _bounds(scores * _BIT)
+
+
+@ex.wrong
+def one_mean(scores):
+    """This is one number, the mean of both bounds. Return the two."""
+    return float(np.mean(_bounds(scores)))
+
+
+@ex.wrong
+def turned_round(scores):
+    """The sign is turned round: it is the logarithm of N minus the loss."""
+    return tuple(-bound for bound in _bounds(scores))
+
+
+@ex.wrong
+def the_better_one_twice(scores):
+    """You return the larger bound twice. Return both, the x asking first."""
+    return (max(_bounds(scores)),) * 2
+
+
+@ex.wrong
+def overflows(scores):
+    """Right for moderate scores. For large ones the exponential is infinite: take each row's largest out first, or use
+    a logarithm of a sum that does."""
+    if scores.shape[0] != scores.shape[1]:
+        raise ValueError
+    with np.errstate(all="ignore"):
+        losses = [np.mean(np.log(np.exp(s).sum(axis=1)) - np.diagonal(s)) for s in (scores, scores.T)]
+    return tuple((np.log(len(scores)) - loss) / _BIT for loss in losses)
+
+
+@ex.wrong
+def not_square_accepted(scores):
+    """Right for as many x as y. Where the table is not square, somebody has no partner: refuse."""
+    size = min(scores.shape)
+    return _bounds(scores[:size, :size])
+
+
+@ex.wrong
 def loss_only(scores):
     """This is minus the loss, without the logarithm of N: scores that know nothing have to give 0."""
     return _bounds(scores, places=1)
@@ -2116,7 +2494,8 @@ check("21.5", information_proved)
 
 # %% [markdown]
 # **Exercise 21.6 ★★** The vote of exercise 20.6 counts near and less near neighbours alike. For contrastive features
-# it is usual to weigh them by a softmax, with a temperature of its own (Wu et al., 2018). The result are probabilities.
+# it is usual to weigh them by a softmax, with a temperature of its own (Wu et al., 2018). The results are
+# probabilities.
 
 
 # %%
@@ -2128,13 +2507,16 @@ def weighted_neighbours(features, labels, new, k, temperature, classes):
     number from 1 to m. temperature: number > 0. Near means a large cosine c; each of the k
     nearest has a weight in proportion to exp(c / temperature), and a class has the sum of its
     members' weights. The weights of the k add up to 1.
-    Returns an array (n, classes). Raises ValueError where a label is out of range.
+    Returns an array (n, classes). Raises ValueError where a label is out of range, or where
+    there are not as many labels as features.
     Example: weighted_neighbours(np.eye(2), np.array([0, 2]), np.array([[1.0, 1.0]]), 2, 0.1,
     3) is [[0.5, 0, 0.5]].
     """
     ### BEGIN SOLUTION
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}; there are {classes} classes")
+    if len(features) != len(labels):
+        raise ValueError(f"axis 0 of features has size {len(features)}, and that of labels {len(labels)}")
     known = features / np.linalg.norm(features, axis=1, keepdims=True)
     cosines = new / np.linalg.norm(new, axis=1, keepdims=True) @ known.T
     near = np.argsort(-cosines, axis=1)[:, :k]
@@ -2166,12 +2548,15 @@ def _(rng):
         yield scale * rng.normal(size=(m, 3)), labels, new, int(rng.integers(2, 5)), temperature, classes
     yield rng.normal(size=(4, 3)), np.array([0, 1, 2, 3]), rng.normal(size=(2, 3)), 2, 0.5, 3
     yield rng.normal(size=(4, 3)), np.array([0, 1, -1, 2]), rng.normal(size=(2, 3)), 2, 0.5, 3
+    yield rng.normal(size=(4, 3)), np.array([0, 1, 2, 1, 0, 2]), rng.normal(size=(2, 3)), 2, 0.5, 3
 
 
 @ex.oracle
 def _(features, labels, new, k, temperature, classes):
     if not set(labels.tolist()) <= set(range(classes)):
         raise ValueError("no such class")
+    if len(labels) != len(features):
+        raise ValueError("every feature needs its label")
     found = np.zeros((len(new), classes))
     for row, distances in zip(found, cdist(new, features, "cosine")):
         nearest = sorted(range(len(labels)), key=lambda i: distances[i])[:k]
@@ -2182,7 +2567,7 @@ def _(features, labels, new, k, temperature, classes):
 
 
 def _scores(closeness, labels, k, temperature, classes, weigh=True, strict=True, whole=False, largest=True, share=True):
-    if strict and (labels.min() < 0 or labels.max() >= classes):
+    if strict and (labels.min() < 0 or labels.max() >= classes or closeness.shape[1] != len(labels)):
         raise ValueError
     near = np.argsort(-closeness if largest else closeness, axis=1)[:, : closeness.shape[1] if whole else k]
     c = np.take_along_axis(closeness, near, axis=1)
@@ -2241,7 +2626,7 @@ def times_temperature(features, labels, new, k, temperature, classes):
 @ex.wrong
 def overflows(features, labels, new, k, temperature, classes):
     """Right at a moderate temperature. At a small one the exponential overflows: subtract the largest cosine first."""
-    if labels.min() < 0 or labels.max() >= classes:
+    if labels.min() < 0 or labels.max() >= classes or len(features) != len(labels):
         raise ValueError
     cosines = _cosines(features, new)
     near = np.argsort(-cosines, axis=1)[:, :k]
@@ -2254,7 +2639,110 @@ def overflows(features, labels, new, k, temperature, classes):
 @ex.wrong
 def any_label(features, labels, new, k, temperature, classes):
     """Right for good labels. A label of -1 is the last class for NumPy's indexing; refuse what is out of range."""
+    if len(features) != len(labels):
+        raise ValueError
     return _scores(_cosines(features, new), labels, k, temperature, classes, strict=False)
+
+
+@ex.wrong
+def any_number_of_labels(features, labels, new, k, temperature, classes):
+    """Right where every item has its label. With more labels than items, some belong to nobody: refuse."""
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError
+    return _scores(_cosines(features, new), labels, k, temperature, classes, strict=False)
+
+
+@ex.wrong
+def last_written_wins(features, labels, new, k, temperature, classes):
+    """Adding with `+=` at an array of positions counts a position once, even where it comes twice: the votes of two
+    neighbours of one class have to add up."""
+    _scores(_cosines(features, new), labels, k, temperature, classes)
+    cosines, found = _cosines(features, new), np.zeros((len(new), classes))
+    for row, c in zip(found, cosines):
+        near = np.argsort(-c)[:k]
+        weights = np.exp((c[near] - c[near[0]]) / temperature)
+        row[labels[near]] += weights / weights.sum()
+    return found
+
+
+@ex.wrong
+def softmax_over_all(features, labels, new, k, temperature, classes):
+    """You took the softmax over all items, and then the k nearest: their weights do not add up to 1. Choose first."""
+    cosines = _cosines(features, new)
+    share = _scores(cosines, labels, k, temperature, classes, share=False)
+    return share / np.exp((cosines - cosines.max(axis=1, keepdims=True)) / temperature).sum(axis=1, keepdims=True)
+
+
+@ex.wrong
+def softmax_twice(features, labels, new, k, temperature, classes):
+    """These are probabilities already, and you put them through another softmax."""
+    votes = np.exp(_scores(_cosines(features, new), labels, k, temperature, classes))
+    return votes / votes.sum(axis=1, keepdims=True)
+
+
+@ex.wrong
+def class_not_probabilities(features, labels, new, k, temperature, classes):
+    """This is the most probable class. Asked for is the probability of every class."""
+    return _scores(_cosines(features, new), labels, k, temperature, classes).argmax(axis=1)
+
+
+@ex.wrong
+def nearest_skipped(features, labels, new, k, temperature, classes):
+    """You left the nearest out, as if the item itself were among the labelled ones. It is not: the items are new."""
+    cosines = _cosines(features, new)
+    _scores(cosines, labels, k, temperature, classes)
+    np.put_along_axis(cosines, cosines.argmax(axis=1)[:, None], -np.inf, axis=1)
+    return _scores(cosines, labels, min(k, len(labels) - 1), temperature, classes)
+
+
+@ex.wrong
+def one_too_many(features, labels, new, k, temperature, classes):
+    """You took k + 1 neighbours."""
+    return _scores(_cosines(features, new), labels, k + 1, temperature, classes)
+
+
+@ex.wrong
+def by_distance(features, labels, new, k, temperature, classes):
+    """You compare distances. Near means a large cosine here, whatever the lengths of the rows."""
+    return _scores(-cdist(new, features), labels, k, temperature, classes)
+
+
+@ex.wrong
+def weights_linear(features, labels, new, k, temperature, classes):
+    """The weights are in proportion to the cosines here, without the exponential: then the temperature does nothing,
+    and a negative cosine makes a negative vote."""
+    cosines = _cosines(features, new)
+    _scores(cosines, labels, k, temperature, classes)
+    near = np.argsort(-cosines, axis=1)[:, :k]
+    c = np.take_along_axis(cosines, near, axis=1)
+    return np.einsum("nk,nkc->nc", c / c.sum(axis=1, keepdims=True), np.eye(classes)[labels[near]])
+
+
+@ex.wrong
+def far_weighs_more(features, labels, new, k, temperature, classes):
+    """The right neighbours, but the farther ones weigh more: the sign in the exponential is turned round."""
+    cosines = _cosines(features, new)
+    _scores(cosines, labels, k, temperature, classes)
+    near = np.argsort(-cosines, axis=1)[:, :k]
+    c = np.take_along_axis(cosines, near, axis=1)
+    weights = np.exp((c.min(axis=1, keepdims=True) - c) / temperature)
+    return np.einsum("nk,nkc->nc", weights / weights.sum(axis=1, keepdims=True), np.eye(classes)[labels[near]])
+
+
+@ex.wrong
+def columns_normalised(features, labels, new, k, temperature, classes):
+    """You divided every column by its length. It is the rows that are vectors."""
+    known, new = (part / np.linalg.norm(part, axis=0) for part in (features, new))
+    return _scores(new @ known.T, labels, k, temperature, classes)
+
+
+@ex.wrong
+def one_label_too_many(features, labels, new, k, temperature, classes):
+    """Right for good labels. They run from 0 to classes - 1: refuse `classes` itself and what is above it."""
+    if labels.min() < 0 or len(features) != len(labels):
+        raise ValueError
+    found = _scores(_cosines(features, new), labels, k, temperature, max(classes, labels.max() + 1))
+    return found[:, :classes]
 
 
 @ex.right
@@ -2283,12 +2771,17 @@ def info_nce_gradient(a, b, temperature):
 
     a: the questions, b: the candidates, arrays (N, d), taken as they are, not normalised; b_i
     is the partner of a_i. temperature: number > 0.
-    Returns two arrays (N, d): the derivative by a and that by b.
+    Returns two arrays (N, d): the derivative by a and that by b. Raises ValueError where the
+    two shapes differ, or where the temperature is not positive.
     Example: for a = b = [[1], [-1]] and temperature 1 every question gives its partner the
     share 1 / (1 + e^-2) = 0.8808, and the result is ([[-0.1192], [0.1192]], [[-0.1192],
     [0.1192]]).
     """
     ### BEGIN SOLUTION
+    if a.shape != b.shape:
+        raise ValueError(f"the shapes are {a.shape} and {b.shape}; every question needs its partner")
+    if not temperature > 0:
+        raise ValueError(f"the temperature is {temperature}; it must be positive")
     scores = a @ b.T / temperature
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
@@ -2311,10 +2804,16 @@ def _(rng):
     for _ in range(20):
         shape = int(rng.integers(2, 6)), int(rng.integers(1, 5))
         yield *rng.normal(size=(2, *shape)), float(rng.uniform(0.2, 2))
+    yield rng.normal(size=(1, 2)), rng.normal(size=(3, 2)), 0.5
+    yield rng.normal(size=(1, 3)), rng.normal(size=(2, 3)), 0.5
+    yield rng.normal(size=(3, 2)), rng.normal(size=(3, 2)), -0.5
 
 
 @ex.oracle
 def _(a, b, temperature):
+    if a.shape != b.shape or temperature <= 0:
+        raise ValueError("no loss")
+
     # The loss itself, one number at a time, by a step in the imaginary direction.
     def loss(a, b):
         scores = a @ b.T / temperature
@@ -2331,6 +2830,16 @@ def _(a, b, temperature):
 def _shares(scores, axis=1):
     shares = np.exp(scores - scores.max(axis=axis, keepdims=True))
     return shares / shares.sum(axis=axis, keepdims=True)
+
+
+@ex.wrong
+def any_shapes(a, b, temperature):
+    """Right where every question has its partner. With another number of candidates than of questions, NumPy may repeat
+    an array without a word: refuse."""
+    if not temperature > 0:
+        raise ValueError
+    G = (_shares(a @ b.T / temperature) - np.eye(len(a))) / (len(a) * temperature)
+    return G @ b, G.T @ a
 
 
 @ex.wrong
@@ -2389,8 +2898,123 @@ def candidates_held_fixed(a, b, temperature):
     return G @ b, np.diagonal(G)[:, None] * a
 
 
+def _by_scores(a, b, temperature):
+    if a.shape != b.shape or not temperature > 0:
+        raise ValueError
+    return (_shares(a @ b.T / temperature) - np.eye(len(a))) / (len(a) * temperature)
+
+
+@ex.wrong
+def transposed_the_other(a, b, temperature):
+    """You transposed the table for the derivative by a, and not for that by b. For a_i the sum runs over candidates,
+    along row i; for b_k over questions, along column k."""
+    G = _by_scores(a, b, temperature)
+    return G.T @ b, G @ a
+
+
+@ex.wrong
+def exchanged(a, b, temperature):
+    """The two results are exchanged: first the derivative by a, then that by b."""
+    G = _by_scores(a, b, temperature)
+    return G.T @ a, G @ b
+
+
+@ex.wrong
+def each_asks_for_itself(a, b, temperature):
+    """The derivative by a is right. That by b belongs to another loss, in which the b ask and the a are candidates."""
+    return _by_scores(a, b, temperature) @ b, _by_scores(b, a, temperature) @ a
+
+
+@ex.wrong
+def both_ask(a, b, temperature):
+    """This is the gradient of a symmetric loss, in which the b ask too. In (21.3) only the a do."""
+    G = (_by_scores(a, b, temperature) + _by_scores(b, a, temperature).T) / 2
+    return G @ b, G.T @ a
+
+
+@ex.wrong
+def normalised(a, b, temperature):
+    """You brought the rows to length 1. They are to be taken as they are: the scores are products, not cosines."""
+    a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
+    G = _by_scores(a, b, temperature)
+    return G @ b, G.T @ a
+
+
+@ex.wrong
+def temperature_missing_in_the_shares(a, b, temperature):
+    """The shares are those of the scores, and the scores are divided by the temperature before the softmax."""
+    G = _by_scores(a, b, 1.0 if temperature > 0 else temperature) / temperature
+    return G @ b, G.T @ a
+
+
+@ex.wrong
+def no_temperature(a, b, temperature):
+    """There is no temperature in your derivative: it divides the scores before the softmax, and once more after it."""
+    G = _by_scores(a, b, 1.0 if temperature > 0 else temperature)
+    return G @ b, G.T @ a
+
+
+@ex.wrong
+def partner_masked(a, b, temperature):
+    """You left the diagonal out of the softmax. Here it holds the partners, which are candidates; there is no row that
+    meets itself."""
+    _by_scores(a, b, temperature)
+    scores = a @ b.T / temperature
+    np.fill_diagonal(scores, -1e9)
+    G = (_shares(scores) - np.eye(len(a))) / (len(a) * temperature)
+    return G @ b, G.T @ a
+
+
+@ex.wrong
+def pull_only(a, b, temperature):
+    """This is the pull of the partners only. The candidates are pushed as well, each by its share."""
+    _by_scores(a, b, temperature)
+    return -b / (len(a) * temperature), -a / (len(a) * temperature)
+
+
+@ex.wrong
+def half_of_it(a, b, temperature):
+    """The loss (21.3) is a mean over N questions, not over 2N."""
+    G = _by_scores(a, b, temperature) / 2
+    return G @ b, G.T @ a
+
+
+@ex.wrong
+def by_small_steps(a, b, temperature):
+    """Differences of the loss over small steps come near, but not near enough. Write the derivative itself."""
+    _by_scores(a, b, temperature)
+
+    def loss(a, b):
+        scores = a @ b.T / temperature
+        return np.mean(np.log(np.exp(scores).sum(axis=1)) - np.diagonal(scores))
+
+    found = [np.zeros(a.shape), np.zeros(b.shape)]
+    for which, place in [(w, p) for w in (0, 1) for p in np.ndindex(a.shape)]:
+        moved = [a.copy(), b.copy()]
+        moved[which][place] += 1e-4
+        found[which][place] = (loss(*moved) - loss(a, b)) / 1e-4
+    return tuple(found)
+
+
+@ex.wrong
+def only_by_a(a, b, temperature):
+    """This is the derivative by a only. Return two arrays, that by b as well."""
+    return _by_scores(a, b, temperature) @ b
+
+
+@ex.wrong
+def any_temperature(a, b, temperature):
+    """Right for a positive temperature. A negative one would pull the negatives: refuse."""
+    if a.shape != b.shape:
+        raise ValueError
+    G = (_shares(a @ b.T / temperature) - np.eye(len(a))) / (len(a) * temperature)
+    return G @ b, G.T @ a
+
+
 @ex.right
 def one_question_at_a_time(a, b, temperature):
+    if a.shape != b.shape or temperature <= 0:
+        raise ValueError("pairs, and a positive temperature, please")
     by_a, by_b = np.zeros(a.shape), np.zeros(b.shape)
     for i, question in enumerate(a):
         logits = b @ question / temperature
@@ -2516,6 +3140,73 @@ def squared_lengths(z, temperature):
     return _loss(z / (z**2).sum(axis=1, keepdims=True), temperature, unit=False)
 
 
+@ex.wrong
+def columns_normalised_only(z, temperature):
+    """Every row is still among its own candidates; and you divided every column by its length, not every row."""
+    return _loss(z / np.linalg.norm(z, axis=0), temperature, unit=False, masked=None)
+
+
+def _with_partner_masked(z, temperature, itself=True):
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    scores = z @ z.T / temperature
+    rows = np.arange(len(z))
+    partner = (rows + len(z) // 2) % len(z)
+    positive = scores[rows, partner].copy()
+    scores[rows, partner] = -np.inf
+    if not itself:
+        np.fill_diagonal(scores, -np.inf)
+    return np.mean(np.logaddexp.reduce(scores, axis=1) - positive)
+
+
+@ex.wrong
+def partner_masked(z, temperature):
+    """You left the partner out of the sum, not the row itself. The partner is a candidate."""
+    return _with_partner_masked(z, temperature)
+
+
+@ex.wrong
+def both_masked(z, temperature):
+    """The partner is missing from the sum of the candidates. Only the row itself is left out."""
+    return _with_partner_masked(z, temperature, itself=False)
+
+
+@ex.wrong
+def one_subtracted(z, temperature):
+    """You subtracted the unit matrix from the scores. That makes a row's score with itself smaller, but it is still
+    counted: it has to drop out of the sum."""
+    return _loss(z, temperature, masked=1 / temperature - 1)
+
+
+@ex.wrong
+def least_cosine(z, temperature):
+    """A cosine of -1 is the least there is, and still no mask: the row is counted as its own opposite. It has to drop
+    out of the sum."""
+    return _loss(z, temperature, masked=-1 / temperature)
+
+
+@ex.wrong
+def scores_normalised(z, temperature):
+    """You divided the rows of the scores by their lengths. It is the rows of z that have to be brought to length 1,
+    before the products."""
+    scores = z @ z.T / temperature
+    scores = scores / np.linalg.norm(scores, axis=1, keepdims=True)
+    rows = np.arange(len(z))
+    np.fill_diagonal(scores, -np.inf)
+    return np.mean(np.logaddexp.reduce(scores, axis=1) - scores[rows, (rows + len(z) // 2) % len(z)])
+
+
+@ex.wrong
+def summed(z, temperature):
+    """You added up over the rows; the loss is their mean."""
+    return _loss(z, temperature) * len(z)
+
+
+@ex.wrong
+def nothing_filled(z, temperature):
+    """If you assign what `np.fill_diagonal` returns: that is None, for it changes the array in place."""
+    raise TypeError("None is no array of scores")
+
+
 @ex.right
 def by_cutting_out(z, temperature):
     lengths = np.sqrt(np.einsum("nd,nd->n", z, z))
@@ -2569,5 +3260,6 @@ check("21.8", loss_from_the_web)
 # - F. Wang and H. Liu, *Understanding the behaviour of contrastive loss*, 2021, arXiv:2012.09740.
 # - T. Wang and P. Isola, *Understanding contrastive representation learning through alignment and uniformity on the
 #   hypersphere*, 2020, arXiv:2005.10242.
+# - M. Wattenberg, F. Viégas and I. Johnson, *How to use t-SNE effectively*, 2016, Distill.
 # - Z. Wu, Y. Xiong, S. Yu and D. Lin, *Unsupervised feature learning via non-parametric instance discrimination*, 2018,
 #   arXiv:1805.01978.
