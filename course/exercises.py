@@ -365,6 +365,8 @@ def _general_hint(got, expected, spec):
     import numpy as np
 
     if got.raised:
+        if got.raised.names[0] == "UnboundLocalError":
+            return "a name that the function gives a value to is used before it has one"
         if "NameError" in got.raised.names:
             return f"{got.raised.message} is defined neither in the answer's own cell nor in the lesson"
         if "SystemExit" in got.raised.names:

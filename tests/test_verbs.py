@@ -67,6 +67,12 @@ def test_comparison(got, expected, words):
     assert (problem is None) if words is None else words in problem
 
 
+def forgets_the_start(x):
+    for value in x:
+        total = total + value  # noqa: F821
+    return total
+
+
 def shuffled(x):
     """Reversed in the first case, and something else in the others."""
     return x[::-1] if x[0] == 0 else np.roll(x, 1)
@@ -82,6 +88,8 @@ def shuffled(x):
         (lambda x: x.astype(float), "not their type"),
         (lambda x: x / 0, "not finite"),
         (lambda x: exit(), "use return"),
+        (lambda x: unknown, "unknown is defined neither"),  # noqa: F821
+        (forgets_the_start, "used before it has one"),
         (lambda x: None, "without a return"),
         (shuffled, ""),
     ],
