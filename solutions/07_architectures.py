@@ -91,8 +91,8 @@ plt.show()
 
 # %% [markdown]
 # *Figure 7.1. The winners of the ImageNet contest (Russakovsky et al., 2015; He et al., 2016). Grey: features made by
-# hand. Blue: convolutional networks, with their number of layers. 2012's bar is the network of the paper, without
-# extra data. The dashed line is what one person who had trained for it reached.*
+# hand. Blue: convolutional networks, several of one kind averaged, with their number of layers. 2012's bar is the
+# entry without extra data. The dashed line is what one person who had trained for it reached.*
 #
 # The errors fell, and the networks became deep: eight layers, then 22, then 152. If depth is what helps, you may ask
 # why anybody stopped at eight. Nobody lacked the wish. Stack more and more layers as you stacked LeNet's, and the
@@ -168,6 +168,8 @@ def keras_layer(part, initializer):
         case "norm":
             return layers.BatchNormalization(momentum=0.9)  # Keras's 0.99 needs more steps than a short training has
     plain = {"relu": layers.ReLU, "flatten": layers.Flatten, "global": layers.GlobalAveragePooling2D}
+    if not isinstance(part, str) or part not in plain:
+        raise ValueError(f"{part!r} is no part of a plan; the words are norm, {', '.join(plain)}")
     return plain[part]()
 
 
@@ -175,6 +177,8 @@ def grow(plan, x, initializer="he_normal"):
     """Send a tensor through a plan, a list of parts, in order."""
     for part in plan:
         if isinstance(part, Branches):
+            if part.how not in ("add", "join"):
+                raise ValueError(f'how is {part.how!r}; it must be "add" or "join"')
             ends = [grow(path, x, initializer) for path in part.paths]
             x = layers.Add()(ends) if part.how == "add" else layers.Concatenate()(ends)
         else:
@@ -206,6 +210,8 @@ def network(plan, shape=(32, 32, 3), initializer="he_normal"):
 # %%
 def after(n, k, stride, padding):
     """Output size along one axis, as in Keras (3.4). -(-a // b) rounds a / b up."""
+    if padding not in ("same", "valid"):
+        raise ValueError(f'padding is {padding!r}; it must be "same" or "valid"')
     places = -(-(n if padding == "same" else n - k + 1) // stride)
     if places < 1:
         raise ValueError(f"a window of {k} does not fit into an axis of size {n}")
@@ -214,6 +220,8 @@ def after(n, k, stride, padding):
 
 def joined_shape(how, ends):
     """The shape of what Branches makes of paths that end with these shapes (H, W, C)."""
+    if how not in ("add", "join"):
+        raise ValueError(f'how is {how!r}; it must be "add" or "join"')
     for axis, name in enumerate(("height", "width", "channels")[: 2 if how == "join" else 3]):
         sizes = {end[axis] for end in ends}
         if len(sizes) > 1:
@@ -225,6 +233,8 @@ def joined_shape(how, ends):
 def count(part, shape):
     """What one part of a plan makes of an input shape: (shape after it, parameters, multiply-adds) (7.1, 7.2)."""
     match part:
+        case Conv() | Pool() if len(shape) != 3:
+            raise ValueError(f"{part} needs three axes (height, width, channels), and gets {len(shape)}: {shape}")
         case Conv(filters, k, stride, padding, groups, bias):
             if shape[2] % groups:
                 raise ValueError(f"the axis of the channels has size {shape[2]}, which {groups} groups cannot share")
@@ -244,7 +254,11 @@ def count(part, shape):
             return (prod(shape),), 0, 0
         case "global":
             return shape[-1:], 0, 0
-    return shape, 4 * shape[-1] if part == "norm" else 0, 0
+        case "norm":
+            return shape, 4 * shape[-1], 0
+        case "relu" | Dropout():
+            return shape, 0, 0
+    raise ValueError(f"{part!r} is no part of a plan")
 
 
 def cost(plan, shape=(32, 32, 3)):
@@ -349,8 +363,9 @@ for name, (plan, shape) in {"on one card": ALEXNET, "on two cards": ALEXNET_ON_T
 # $$ \frac{9\,m}{(2m+1)^2}: \qquad \frac{18}{25} \;\text{ for } 5 \times 5, \qquad
 #    \frac{27}{49} \;\text{ for } 7 \times 7 \tag{7.3} $$
 #
-# Is it the same layer, only cheaper? Leave the activation functions out, and see. Two layers in a row then correlate
-# twice. Collect what reaches one output pixel, and the two kernels turn out to be one, their full convolution:
+# Is it the same layer, only cheaper? Leave the activation functions and the padding out, and see. Two layers in a row
+# then correlate twice. Collect what reaches one output pixel, and the two kernels turn out to be one, their full
+# convolution:
 #
 # $$ (I \star K_1) \star K_2 = I \star (K_1 * K_2) \tag{7.4} $$
 #
@@ -453,7 +468,7 @@ plt.show()
 # $$ \frac{C r + k^2 r N}{k^2 C N} = \frac{r}{k^2 N} + \frac{r}{C} \tag{7.5} $$
 #
 # With $k = 5$, $C = 192$, $N = 32$ and $r = 16$, as in the first module, that is about a tenth. The **Inception
-# module** is four such paths side by side, so that nobody has to choose a kernel size: the network learns how much of
+# module** is four paths side by side, so that nobody has to choose a kernel size: the network learns how much of
 # each it needs. Their ends are joined. With $n_1$ filters of 1 × 1, $n_3$ and $n_5$ of 3 × 3 and 5 × 5 behind
 # bottlenecks of $r_3$ and $r_5$, and $n_p$ behind a pooling, its parameters are
 #
@@ -557,11 +572,11 @@ claim(
 # ## The wall
 #
 # Here is the experiment that this chapter turns on. Take a stem, a number of blocks of two 3 × 3 convolutions, all
-# with the same channels at the same size, and a head. That is the **plain** network. Its twin has the same layers,
-# the same parameters, the same weights at the start and the same pictures in the same order; the one difference is a
-# plus sign: what goes into a block is added to what comes out, before the block's last ReLU. Both are normalised by
-# batch, so that no signal dies on the way forward. For now the plus sign has no reason; it comes with the next
-# section.
+# with the same channels at the same size, and a head. That is the **plain** network. Its twin has the same layers, the
+# same parameters, the same weights at the start and the same pictures in the same order; the one difference is a plus
+# sign: what goes into a block is added to what comes out, before the block's last ReLU. Both are normalised by batch
+# (Ioffe and Szegedy, 2015), so that no signal dies on the way forward. For now the plus sign has no reason; it comes
+# with the next section.
 
 
 # %%
@@ -597,13 +612,28 @@ def scaled(pictures):
     return pictures.astype("float32") / 255 - 0.5
 
 
+class StopWhereLost(keras.callbacks.Callback):
+    """Ends a training run with a FloatingPointError where its loss is infinite or not a number."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not np.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"the loss is {logs['loss']} in epoch {epoch + 1}: try a smaller learning rate, and see whether every "
+                "pixel is a number. The weights are spoilt; build the model anew."
+            )
+
+
 def fit(model, images, labels, epochs, batch, optimizer):
     """Train by cross-entropy on logits; returns Keras's history. XLA is left out on TensorFlow: it compiles for longer
     than these small networks train."""
+    classes = model.output.shape[-1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels from {labels.min()} to {labels.max()} do not fit a network with {classes} outputs")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     eager = {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}
     model.compile(optimizer, loss, metrics=["accuracy"], **eager)
-    return model.fit(images, labels, batch_size=batch, epochs=epochs, verbose=0).history
+    callbacks = [StopWhereLost()]
+    return model.fit(images, labels, batch_size=batch, epochs=epochs, verbose=0, callbacks=callbacks).history
 
 
 def falling(rate, epochs, count, batch):
@@ -828,16 +858,17 @@ plt.show()
 # %%
 claim(
     "7.4",
-    "without normalisation, the plain network's gradient at the first layer is less than a tenth of the residual one's",
+    "without normalisation, the plain network's gradient at the first block is less than a tenth of the residual one's",
     arriving[False, False][0] < 0.1 * arriving[False, True][0],
 )
 
 # %% [markdown]
-# Now the right-hand side, which belongs to the networks of Figure 7.3. There the plain network's gradient does not
-# die out. It *grows* towards the input, as it must in plain networks with batch normalisation whatever their initial
-# weights (Yang et al., 2019). Nor is size everything. In deep plain networks the gradients of two similar pictures
-# have less and less to do with each other, until they look like noise; shortcuts slow that down (Balduzzi et al.,
-# 2017). So "vanishing gradients" name one illness out of three. The cure is the same $I$ for all of them.
+# Now the right-hand side, which belongs to the networks of Figure 7.3. There the plain network's gradient does not die
+# out. It *grows* towards the input, as it does in plain networks with batch normalisation whatever the variance of
+# their initial weights (Yang et al., 2019, for dense layers). Nor is size everything. In deep plain networks the
+# gradients of two similar pictures have less and less to do with each other, until they look like noise; shortcuts
+# slow that down (Balduzzi et al., 2017). So "vanishing gradients" name one illness out of three. The cure is the same
+# $I$ for all of them.
 #
 # A picture that has to become smaller, or to have more channels, does not fit the sum. There the shortcut gets a 1 ×
 # 1 convolution with the same stride and as many filters. And for deep networks on large pictures the two 3 × 3 layers
@@ -1004,9 +1035,10 @@ plt.show()
 # Each plan is a claim about a paper. For three of them Keras has the network too; AlexNet and GoogLeNet are written
 # down once more by hand, from the papers. At this size it matters that no weight is given a value.
 #
-# $$ P_\text{AlexNet} = 60{,}965{,}224, \quad P_\text{VGG-16} = 138{,}357{,}544, \quad
-#    P_\text{GoogLeNet} = 6{,}998{,}552, \\ P_\text{ResNet-50} = 25{,}636{,}712, \quad
-#    P_\text{DenseNet-121} = 8{,}062{,}504 \tag{7.12} $$
+# $$ \begin{aligned}
+#    P_\text{AlexNet} &= 60{,}965{,}224, & P_\text{VGG-16} &= 138{,}357{,}544, & P_\text{GoogLeNet} &= 6{,}998{,}552, \\
+#    P_\text{ResNet-50} &= 25{,}636{,}712, & P_\text{DenseNet-121} &= 8{,}062{,}504
+#    \end{aligned} \tag{7.12} $$
 
 
 # %%
@@ -1083,7 +1115,7 @@ for name, (plan, shape) in PAPERS.items():
 
 # %%
 def small_five():
-    """Plans for pictures (32, 32, 3) and ten classes, of about the same number of multiply-adds."""
+    """Plans for pictures (32, 32, 3) and ten classes, none of more than four million multiply-adds."""
     begin = [Conv(16, 3, 2, bias=False), "norm", "relu"]
     modules = [inception(24, 16, 40, 6, 16, 16), inception(32, 24, 48, 8, 16, 16), HALVE]
     modules.append(inception(48, 32, 64, 8, 24, 24))
@@ -1146,9 +1178,9 @@ claim(
 
 # %% [markdown]
 # Read this with care: one seed, small networks, seconds of training. ResNet and DenseNet differ from the others in
-# two things, normalisation and short ways from end to end, and the table cannot tell which of them did what. Nor are
-# equal multiply-adds equal seconds, as its last column shows: many thin layers cost more time than their arithmetic,
-# which is one reason for the network of the next section.
+# two things, normalisation and short ways from end to end, and the table cannot tell which of them did what. Nor do
+# fewer multiply-adds mean fewer seconds, as its last column shows: many thin layers take more time than their
+# arithmetic, to build and to run, which is one reason for the network of the next section.
 
 # %% [markdown]
 # ## A recipe for 94 %
@@ -1164,9 +1196,9 @@ claim(
 # | normalisation and ReLU *before* each convolution | nothing stands on the shortcut (He et al., 2016b) |
 # | random crop after 4 pixels of padding, random flip | the same picture hardly ever comes twice |
 # | SGD with Nesterov momentum 0.9 | the paper's optimiser |
-# | rate rising to 0.1 over five epochs, then a cosine to 0 | random weights cannot bear the full rate at once |
+# | rate rising to 0.1 over 5 epochs of 80, then a cosine to 0 | the first steps from random weights are the riskiest |
 # | weight decay, not on offsets, factors and biases | keeps the kernels small |
-# | half precision on a GPU | faster, in half the memory; the weights are kept in single precision |
+# | half precision on a GPU | faster, in about half the memory; the weights are kept in single precision |
 #
 # Ours has twice the parameters of theirs and less than half of their epochs, 80. Chapter 08 takes these parts apart.
 # One trap is hidden in the last but one: the paper's decay of 0.0005 is a term of the *loss*, so it goes through the
@@ -1174,8 +1206,8 @@ claim(
 # directly, outside the momentum. To do the same, it has to be 0.005.
 #
 # The full budget, one GPU, trains the network of the table; the quick one sends a small relative through the same
-# lines. Cropping and flipping happen in a layer, for each picture by itself. To cut out rows is to multiply by a
-# matrix with a single 1 in each row, which runs on every backend and on any device.
+# lines, with all times shortened alike. Cropping and flipping happen in a layer, for each picture by itself. To cut
+# out rows is to multiply by a matrix with at most one 1 in each row, which runs on every backend and on any device.
 
 
 # %%
@@ -1185,6 +1217,8 @@ class CropAndFlip(layers.Layer):
 
     def __init__(self, margin=4, seed=None, **settings):
         super().__init__(**settings)
+        if margin < 0:
+            raise ValueError(f"margin is {margin}; it must be at least 0")
         self.margin = margin
         self.draw = keras.random.SeedGenerator(seed)
 
@@ -1196,6 +1230,8 @@ class CropAndFlip(layers.Layer):
         return ops.cast(wanted[:, :, None] == pixels[None, None], self.compute_dtype)
 
     def call(self, x, training=False):
+        if len(x.shape) != 4:
+            raise ValueError(f"pictures have four axes (n, H, W, C); these have {len(x.shape)}: {tuple(x.shape)}")
         if not training:
             return x
         count, height, width = ops.shape(x)[0], x.shape[1], x.shape[2]
@@ -1237,7 +1273,7 @@ def by_recipe(plan, images, labels, epochs, batch, precision):
     keras.config.set_dtype_policy("float32")
 
     steps = -(-len(images) // batch)
-    warm = min(5, epochs // 2) * steps
+    warm = epochs * steps // 16
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, epochs * steps - warm, warmup_target=0.1 * batch / 128, warmup_steps=warm
     )
@@ -1256,7 +1292,7 @@ model, recipe_seconds = by_recipe(
     recipe_plan,
     photos.x_train[:count_used],
     photos.y_train[:count_used],
-    epochs=budget(quick=8, full=80),
+    epochs=budget(quick=16, full=80),
     batch=budget(quick=50, full=128),
     precision=budget(quick="float32", full="mixed_float16"),
 )
@@ -1278,10 +1314,10 @@ claim(
 # %% [markdown]
 # ## Look inside: take a block out
 #
-# If (7.9) is right, a residual network is a crowd of paths of all lengths, and no single block is indispensable. Veit
-# et al. (2016) put that to the test with a pair of scissors: take a trained network, leave out one block, train
-# nothing anew, and test. A block of the residual network is left out by keeping its shortcut only; of the plain one
-# by joining its neighbours directly.
+# If (7.9) is the right picture, a residual network is a crowd of paths of all lengths, and no single block should be
+# indispensable. Veit et al. (2016) put that to the test with a pair of scissors: take a trained network, leave out one
+# block, train nothing anew, and test. A block of the residual network is left out by keeping its shortcut only; of the
+# plain one by joining its neighbours directly.
 
 
 # %%
@@ -1317,8 +1353,8 @@ figure.legend(*axes[2].get_legend_handles_labels(), loc="upper center", bbox_to_
 plt.show()
 
 # %% [markdown]
-# *Figure 7.7. Accuracy of three networks of Figure 7.3 after one block was left out. In the deep residual network
-# hardly any single block is missed.*
+# *Figure 7.7. Accuracy of three networks of Figure 7.3 after one block was left out. In the deep residual network most
+# blocks are hardly missed.*
 
 # %%
 kept = {name: np.mean(after_loss - 0.1) / (whole - 0.1) for name, (whole, after_loss) in spared.items()}
@@ -1448,8 +1484,7 @@ def learned_and_kept(channels, rows):
         ("dense", units)                      with a bias; comes after "global" only
     An empty path passes on its input. Returns (learned, kept), two whole numbers: batch normalisation learns a factor
     and an offset for each channel, and keeps two running statistics besides.
-    Raises ValueError where the paths of an "add" end with different channels, naming both
-    numbers.
+    Raises ValueError where the paths of an "add" end with different channels, naming both numbers.
 
     >>> learned_and_kept(3, [("conv", 8, 3, 1, False), ("norm",), ("global",), ("dense", 10)])
     (322, 338)
@@ -1511,7 +1546,7 @@ def _(rng):
         yield channels, [branch, ("norm",), ("pool",), ("global",), ("dense", int(rng.integers(2, 12)))]
 
 
-def sums(channels, rows, conv=None, norm=(2, 4), join=sum, dense=None, strict=True, chained=False):
+def sums(channels, rows, conv=None, norm=(2, 4), join=sum, dense=None, strict=("add",), chained=False, add=max):
     """(channels, learned, kept); each setting replaces one rule."""
     conv = conv or (lambda k, c, groups, bias, n: (k * k * (c // groups) + bias) * n)
     dense = dense or (lambda d, units: (d + 1) * units)
@@ -1529,12 +1564,12 @@ def sums(channels, rows, conv=None, norm=(2, 4), join=sum, dense=None, strict=Tr
         elif kind in ("add", "join"):
             ends, start = [], channels
             for path in sizes:
-                end, some, more = sums(start, path, conv, norm, join, dense, strict, chained)
+                end, some, more = sums(start, path, conv, norm, join, dense, strict, chained, add)
                 learned, kept, ends = learned + some, kept + more, [*ends, end]
                 start = end if chained else channels
-            if kind == "add" and strict and len(set(ends)) > 1:
+            if kind in strict and len(set(ends)) > 1:
                 raise ValueError("channels differ")
-            channels = ends[-1] if kind == "add" or chained else join(ends)
+            channels = ends[-1] if chained else (add if kind == "add" else join)(ends)
     return channels, learned, kept
 
 
@@ -1628,13 +1663,57 @@ def one_after_the_other(channels, rows):
 @ex.wrong
 def adds_anything(channels, rows):
     """Paths that end with different channels cannot be added: such a plan is to be refused with a ValueError."""
-    return sums(channels, rows, strict=False)[1:]
+    return sums(channels, rows, strict=(), add=lambda ends: ends[-1])[1:]
 
 
 @ex.wrong
 def dense_without_bias(channels, rows):
     """The dense layer has a bias for each unit besides its weights."""
     return sums(channels, rows, dense=lambda d, units: d * units)[1:]
+
+
+@ex.wrong
+def joins_only_equals(channels, rows):
+    """Only paths that are added need equal channels. Joined ones may end with any: do not refuse them."""
+    return sums(channels, rows, strict=("add", "join"))[1:]
+
+
+@ex.wrong
+def added_as_joined(channels, rows):
+    """Paths that are added end with as many channels as each of them has, not with the sum: only joining widens."""
+    return sums(channels, rows, add=sum)[1:]
+
+
+@ex.wrong
+def one_bias_for_all(channels, rows):
+    """There is a bias for each filter; you count one for the whole layer."""
+    return sums(channels, rows, conv=lambda k, c, groups, bias, n: k * k * (c // groups) * n + bias)[1:]
+
+
+@ex.wrong
+def one_side(channels, rows):
+    """A kernel has k rows and k columns, so its weights go with the square of k."""
+    return sums(channels, rows, conv=lambda k, c, groups, bias, n: (k * (c // groups) + bias) * n)[1:]
+
+
+@ex.wrong
+def the_other_order(channels, rows):
+    """The two numbers stand in the other order: first what is learned, then what is kept in all."""
+    return sums(channels, rows)[:0:-1]
+
+
+@ex.wrong
+def statistics_alone(channels, rows):
+    """What is kept in all includes what is learned; your second number is that of the running statistics alone."""
+    _, learned, kept = sums(channels, rows)
+    return learned, kept - learned
+
+
+@ex.wrong
+def first_path_only(channels, rows):
+    """Joined paths are laid side by side: afterwards there are as many channels as all paths have together. You go on
+    with those of the first path."""
+    return sums(channels, rows, join=lambda ends: ends[0])[1:]
 
 
 @ex.right
@@ -1665,7 +1744,7 @@ def head_and_rest(channels, rows):
 check("7.1", learned_and_kept)
 
 # %% [markdown]
-# **Exercise 7.2 ★★** Equation (7.4) merges two kernels of one channel. Merge two whole convolutional layers without
+# **Exercise 7.2 ★★★** Equation (7.4) merges two kernels of one channel. Merge two whole convolutional layers without
 # an activation between them, channels, biases and all.
 
 
@@ -1805,6 +1884,48 @@ def never_refuses(first, first_bias, second, second_bias):
     return _merge(first, second), _carry(first_bias[:m], second, second_bias)
 
 
+@ex.wrong
+def maps_mixed(first, first_bias, second, second_bias):
+    """Each entry of the first layer's bias meets the weights of its own map only. You multiply the sum of all biases
+    by the sum of all weights, which mixes the maps."""
+    _refuse(first, second)
+    return _merge(first, second), second_bias + first_bias.sum() * second.sum(axis=(0, 1, 2))
+
+
+@ex.wrong
+def bias_averaged(first, first_bias, second, second_bias):
+    """The first layer's bias arrives through all places of the second kernel: add up its weights over the window. You
+    take their mean."""
+    _refuse(first, second)
+    return _merge(first, second), second_bias + first_bias @ second.mean(axis=(0, 1))
+
+
+@ex.wrong
+def own_bias_forgotten(first, first_bias, second, second_bias):
+    """The second layer's own bias is missing in the result."""
+    return _merge(first, second), _carry(first_bias, second, 0)
+
+
+@ex.wrong
+def filters_before_channels(first, first_bias, second, second_bias):
+    """The last two axes of the kernel are exchanged: Keras's order is channels, then filters."""
+    return _merge(first, second).swapaxes(2, 3), _carry(first_bias, second, second_bias)
+
+
+@ex.wrong
+def first_turned(first, first_bias, second, second_bias):
+    """The first kernel is turned by 180°. Neither is to be: what is wanted is their convolution, and that is what
+    stamping one with the other gives."""
+    return _merge(first[::-1, ::-1], second), _carry(first_bias, second, second_bias)
+
+
+@ex.wrong
+def one_row_too_many(first, first_bias, second, second_bias):
+    """The kernel is a row and a column too large: two kernels that follow one another share one place, so they see
+    a + c - 1 rows."""
+    return np.pad(_merge(first, second), [(0, 1), (0, 1), (0, 0), (0, 0)]), _carry(first_bias, second, second_bias)
+
+
 @ex.right
 def by_frequency(first, first_bias, second, second_bias):
     _refuse(first, second)
@@ -1817,7 +1938,7 @@ def by_frequency(first, first_bias, second, second_bias):
 check("7.2", merged_layers)
 
 # %% [markdown]
-# **Exercise 7.3 ★★** Write the Inception module in plain Keras, without `Branches`.
+# **Exercise 7.3 ★** Write the Inception module in plain Keras, without `Branches`.
 
 
 # %%
@@ -1875,10 +1996,16 @@ def picture(shape, seed):
     return np.random.default_rng(seed).normal(size=(2, *shape)).astype("float32")
 
 
+def tensor(end):
+    if not isinstance(end, keras.KerasTensor):
+        raise TypeError(f"what is returned must be a tensor, and is a {type(end).__name__}")
+    return end
+
+
 @ex.drive
 def built(answer, shape, sizes, seed):
     inputs = keras.Input(shape)
-    model = keras.Model(inputs, answer(inputs, *sizes))
+    model = keras.Model(inputs, tensor(answer(inputs, *sizes)))
     for weight in model.weights:
         weight.assign(known(seed, weight.name, tuple(weight.shape)))
     return {"parameters": model.count_params(), "outputs, with known weights": model(picture(shape, seed))}
@@ -1904,10 +2031,23 @@ def _(shape, sizes, seed):  # in NumPy, with no layer
 
 
 def variant(
-    x, n1, r3, n3, r5, n5, p, narrow="relu", wide="relu", order=(0, 1, 2, 3), pool="max", from_x=True, first=True
+    x,
+    n1,
+    r3,
+    n3,
+    r5,
+    n5,
+    p,
+    narrow="relu",
+    wide="relu",
+    order=(0, 1, 2, 3),
+    pool="max",
+    from_x=True,
+    first=True,
+    bias=True,
 ):
     def conv(x, filters, k, activation=wide):
-        return layers.Conv2D(filters, k, padding="same", activation=activation)(x)
+        return layers.Conv2D(filters, k, padding="same", activation=activation, use_bias=bias)(x)
 
     pooling = layers.MaxPooling2D if pool == "max" else layers.AveragePooling2D
     one = conv(x, n1, 1)
@@ -1980,6 +2120,37 @@ def one_after_the_other(x, *sizes):
 def another_order(x, *sizes):
     """The channels are right but stand in another order: the docstring says in which order the paths are joined."""
     return variant(x, *sizes, order=(3, 0, 1, 2))
+
+
+@ex.wrong
+def ends_differ(x, n1, r3, n3, r5, n5, p):
+    """Keras cannot put the four ends together. They are joined, not added, and each needs the height and width of x:
+    look for a layer without padding "same", and for a pooling without strides=1, which steps by a whole window."""
+
+    def conv(x, filters, k):
+        return layers.Conv2D(filters, k, padding="same", activation="relu")(x)
+
+    pooled = layers.MaxPooling2D(3, padding="same")(x)
+    ends = conv(x, n1, 1), conv(conv(x, r3, 1), n3, 3), conv(conv(x, r5, 1), n5, 5), conv(pooled, p, 1)
+    return layers.Concatenate()(list(ends))
+
+
+@ex.wrong
+def without_biases(x, *sizes):
+    """Each of the six convolutions has a bias; yours have none."""
+    return variant(x, *sizes, bias=False)
+
+
+@ex.wrong
+def narrowed_too_late(x, n1, r3, n3, r5, n5, p):
+    """The 1 x 1 convolution comes first and makes the input narrow. Behind the large kernel it saves nothing."""
+
+    def conv(x, filters, k):
+        return layers.Conv2D(filters, k, padding="same", activation="relu")(x)
+
+    pooled = layers.MaxPooling2D(3, 1, "same")(x)
+    ends = conv(x, n1, 1), conv(conv(x, r3, 3), n3, 1), conv(conv(x, r5, 5), n5, 1), conv(pooled, p, 1)
+    return layers.Concatenate()(list(ends))
 
 
 @ex.right
@@ -2059,10 +2230,16 @@ def picture(shape, seed):
     return np.random.default_rng(seed).normal(size=(2, *shape)).astype("float32")
 
 
+def tensor(end):
+    if not isinstance(end, keras.KerasTensor):
+        raise TypeError(f"what is returned must be a tensor, and is a {type(end).__name__}")
+    return end
+
+
 @ex.drive
 def built(answer, shape, filters, stride, seed):
     inputs = keras.Input(shape)
-    model = keras.Model(inputs, answer(inputs, filters, stride))
+    model = keras.Model(inputs, tensor(answer(inputs, filters, stride)))
     for weight in model.weights:
         weight.assign(known(seed, weight.name, tuple(weight.shape)))
     return {"parameters": model.count_params(), "outputs, with known weights": model(picture(shape, seed))}
@@ -2172,6 +2349,47 @@ def joined(x, filters, stride):
     return variant(x, filters, stride, join=layers.Concatenate)
 
 
+@ex.wrong
+def ends_of_two_sizes(x, filters, stride):
+    """Keras cannot add the two ends, for their shapes differ. Path and shortcut both shrink by the stride, and each of
+    them once."""
+    return variant(x, filters, stride, strides=(stride, stride))
+
+
+@ex.wrong
+def norm_before_each(x, filters, stride):
+    """That is the later block, with normalisation and ReLU before each convolution (He et al., 2016b). Here they come
+    after it, and the last ReLU after the sum."""
+    path = x
+    for step in (stride, 1):
+        path = layers.ReLU()(layers.BatchNormalization()(path))
+        path = layers.Conv2D(filters, 3, step, "same", use_bias=False)(path)
+    if stride > 1 or x.shape[-1] != filters:
+        x = layers.Conv2D(filters, 1, stride, use_bias=False)(x)
+    return layers.Add()([path, x])
+
+
+@ex.wrong
+def one_norm_for_both(x, filters, stride):
+    """One layer of batch normalisation is called twice, so that both places share its numbers. Make a new one for each
+    place."""
+    norm = layers.BatchNormalization()
+    path = layers.ReLU()(norm(layers.Conv2D(filters, 3, stride, "same", use_bias=False)(x)))
+    path = norm(layers.Conv2D(filters, 3, padding="same", use_bias=False)(path))
+    if stride > 1 or x.shape[-1] != filters:
+        x = layers.BatchNormalization()(layers.Conv2D(filters, 1, stride, use_bias=False)(x))
+    return layers.ReLU()(layers.Add()([path, x]))
+
+
+@ex.wrong
+def begins_inside(x, filters, stride):
+    """The shortcut begins behind the first convolution, because x was overwritten. Keep what came into the block."""
+    x = layers.Conv2D(filters, 3, stride, "same", use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    path = layers.BatchNormalization()(layers.Conv2D(filters, 3, padding="same", use_bias=False)(x))
+    return layers.ReLU()(layers.Add()([path, x]))
+
+
 @ex.right
 def by_shapes(x, filters, stride):
     steps = [
@@ -2207,8 +2425,8 @@ def residual_backward(x, W1, W2, delta):
     x (n,): input. W1 (m, n), W2 (n, m): weights. delta (n,): the gradient of L with respect to
     y. Arrays of floats.
     Returns the gradients of L with respect to x (n,), W1 (m, n) and W2 (n, m).
-    Raises ValueError where W1's columns or W2's rows are not as many as x's entries; the
-    message names the axis and the two sizes.
+    Raises ValueError where W1's columns or W2's rows are not as many as x's entries, or W2's
+    columns not as many as W1's rows; the message names the axis and the two sizes.
     Example: with x = [1.0], W1 = [[2.0]], W2 = [[3.0]], delta = [1.0] they are [7.0], [[3.0]]
     and [[2.0]].
     """
@@ -2217,6 +2435,8 @@ def residual_backward(x, W1, W2, delta):
         raise ValueError(f"axis 1 of W1 has size {W1.shape[1]}, and x has {len(x)} entries")
     if W2.shape[0] != len(x):
         raise ValueError(f"axis 0 of W2 has size {W2.shape[0]}, and x has {len(x)} entries")
+    if W2.shape[1] != len(W1):
+        raise ValueError(f"axis 1 of W2 has size {W2.shape[1]}, and axis 0 of W1 has {len(W1)}")
     z = W1 @ x
     h = np.maximum(z, 0)
     at_z = (W2.T @ delta) * (z > 0)
@@ -2241,10 +2461,11 @@ def _(rng):
         yield rng.normal(size=n), rng.normal(size=(m, n)), rng.normal(size=(n, m)), rng.normal(size=n)
     yield rng.normal(size=3), rng.normal(size=(3, 4)), rng.normal(size=(3, 3)), rng.normal(size=3)
     yield rng.normal(size=3), rng.normal(size=(1, 3)), rng.normal(size=(1, 1)), rng.normal(size=3)
+    yield rng.normal(size=3), rng.normal(size=(4, 3)), rng.normal(size=(3, 1)), rng.normal(size=3)
 
 
 def _refuse(x, W1, W2):
-    if W1.shape[1] != len(x) or W2.shape[0] != len(x):
+    if W1.shape[1] != len(x) or W2.shape != W1.shape[::-1]:
         raise ValueError("sizes")
 
 
@@ -2332,13 +2553,61 @@ def transposed(x, W1, W2, delta):
 
 @ex.wrong
 def broadcast(x, W1, W2, delta):
-    """All right where sizes fit. A W1 or W2 that does not fit x is to be refused with a ValueError; NumPy stretches an
-    array with one row in silence."""
+    """All right where sizes fit. A W1 or W2 that does not fit is to be refused with a ValueError; NumPy stretches an
+    axis of size 1 in silence. Compare W2's columns with W1's rows, too."""
     if W2.shape[0] == 1:
         W2 = np.repeat(W2, len(x), axis=0)
     z = W1 @ x if W1.shape[1] == len(x) else W1[:, : len(x)] @ x
     at_z = (W2.T @ delta) * (z > 0)
     return delta + (W1.T @ at_z)[: len(x)], np.outer(at_z, x), np.outer(delta, np.maximum(z, 0))
+
+
+@ex.wrong
+def delta_changed(x, W1, W2, delta):
+    """The gradient for W2 is taken with delta after the path's part was added to it. It needs delta as it came; after
+    delta += ... that is gone."""
+    z, h, at_z = _parts(x, W1, W2, delta)
+    at_x = delta + W1.T @ at_z
+    return at_x, np.outer(at_z, x), np.outer(at_x, h)
+
+
+@ex.wrong
+def times_the_value(x, W1, W2, delta):
+    """The derivative of ReLU is 1 where its input is positive and 0 elsewhere; you multiply by its value."""
+    z, h, _ = _parts(x, W1, W2, delta)
+    at_z = (W2.T @ delta) * h
+    return delta + W1.T @ at_z, np.outer(at_z, x), np.outer(delta, h)
+
+
+@ex.wrong
+def not_transposed(x, W1, W2, delta):
+    """On the way back through W2 its transpose is needed: delta has n entries, and m come out."""
+    z, h, _ = _parts(x, W1, W2, delta)
+    at_z = (W2 @ delta) * (z > 0)
+    return delta + W1.T @ at_z, np.outer(at_z, x), np.outer(delta, h)
+
+
+@ex.wrong
+def another_order(x, W1, W2, delta):
+    """The three gradients stand in another order: x, W1, W2."""
+    z, h, at_z = _parts(x, W1, W2, delta)
+    return delta + W1.T @ at_z, np.outer(delta, h), np.outer(at_z, x)
+
+
+@ex.wrong
+def rectified_sum(x, W1, W2, delta):
+    """There is no ReLU behind the sum in this block, so the shortcut carries delta back whole."""
+    z, h, _ = _parts(x, W1, W2, delta)
+    delta = delta * (x + W2 @ h > 0)
+    at_z = (W2.T @ delta) * (z > 0)
+    return delta + W1.T @ at_z, np.outer(at_z, x), np.outer(delta, h)
+
+
+@ex.wrong
+def x_last(x, W1, W2, delta):
+    """The gradient with respect to x comes first, then those for W1 and W2."""
+    z, h, at_z = _parts(x, W1, W2, delta)
+    return np.outer(at_z, x), np.outer(delta, h), delta + W1.T @ at_z
 
 
 @ex.right
@@ -2414,10 +2683,16 @@ def picture(shape, seed):
     return np.random.default_rng(seed).normal(size=(2, *shape)).astype("float32")
 
 
+def tensor(end):
+    if not isinstance(end, keras.KerasTensor):
+        raise TypeError(f"what is returned must be a tensor, and is a {type(end).__name__}")
+    return end
+
+
 @ex.drive
 def built(answer, shape, growth, count, seed):
     inputs = keras.Input(shape)
-    model = keras.Model(inputs, answer(inputs, growth, count))
+    model = keras.Model(inputs, tensor(answer(inputs, growth, count)))
     for weight in model.weights:
         weight.assign(known(seed, weight.name, tuple(weight.shape)))
     return {"parameters": model.count_params(), "outputs, with known weights": model(picture(shape, seed))}
@@ -2529,6 +2804,52 @@ def takes_anything(x, growth, count):
     return variant(x, max(growth, 1), count, strict=False)
 
 
+@ex.wrong
+def rectified_first(x, growth, count):
+    """ReLU and batch normalisation are exchanged: first normalise, then rectify."""
+    return variant(x, growth, count, order="relu, norm, conv")
+
+
+@ex.wrong
+def all_read_the_input(x, growth, count):
+    """Each layer reads the block's input only. From the second on they read the outputs of the earlier ones, too."""
+    _refuse(growth, count)
+    return layers.Concatenate()([x, *(variant(x, growth, 1)[..., x.shape[-1] :] for _ in range(count))])
+
+
+@ex.wrong
+def earlier_ones_lost(x, growth, count):
+    """What a layer makes is joined to the block's input each time, and what earlier layers made is lost. Join it behind
+    all that the layer read."""
+    _refuse(growth, count)
+    joined = x
+    for _ in range(count):
+        new = layers.ReLU()(layers.BatchNormalization()(joined))
+        new = layers.Conv2D(growth, 3, padding="same", use_bias=False)(new)
+        joined = layers.Concatenate()([x, new])
+    return joined
+
+
+@ex.wrong
+def with_bottlenecks(x, growth, count):
+    """That is the later form. Here each layer has a single convolution of 3 x 3, without a 1 x 1 before it."""
+    _refuse(growth, count)
+    for _ in range(count):
+        new = layers.ReLU()(layers.BatchNormalization()(x))
+        new = layers.Conv2D(4 * growth, 1, use_bias=False)(new)
+        new = layers.ReLU()(layers.BatchNormalization()(new))
+        new = layers.Conv2D(growth, 3, padding="same", use_bias=False)(new)
+        x = layers.Concatenate()([x, new])
+    return x
+
+
+@ex.wrong
+def not_connected(x, growth, count):
+    """Keras cannot connect these layers. What a layer makes is joined to what it read, not added, along the channels
+    and with equal height and width (padding "same"); and each layer has a convolution of its own."""
+    return layers.Add()([x, variant(x, growth, count, new_first=True)])
+
+
 @ex.right
 def with_a_list(x, growth, count):
     if min(growth, count) < 1:
@@ -2609,11 +2930,17 @@ def picture(shape, seed):
     return np.random.default_rng(seed).normal(size=(2, *shape)).astype("float32")
 
 
+def tensor(end):
+    if not isinstance(end, keras.KerasTensor):
+        raise TypeError(f"what is returned must be a tensor, and is a {type(end).__name__}")
+    return end
+
+
 @ex.drive
 def built(answer, shape, filters, stride, seed):
     inputs = keras.Input(shape)
     try:
-        model = keras.Model(inputs, answer(inputs, filters, stride))
+        model = keras.Model(inputs, tensor(answer(inputs, filters, stride)))
     except ValueError as error:  # Keras's, where shapes do not fit
         return {"not built": str(error).splitlines()[0]}
     for weight in model.weights:
@@ -2732,6 +3059,28 @@ def not_normed(x, filters, stride):
     return summed(path, x if x.shape == path.shape else layers.Conv2D(4 * filters, 1, stride, use_bias=False)(x))
 
 
+@ex.wrong
+def only_with_a_stride(x, filters, stride):
+    """A stride brings the projection now, but new channels alone do not. Either is reason enough."""
+    return summed(trunk(x, filters, (stride, 1, 1)), projected(x, filters, stride) if stride > 1 else x)
+
+
+@ex.wrong
+def only_with_both(x, filters, stride):
+    """New channels or a stride: either alone is reason enough for a projection. You ask for both at once."""
+    both = stride > 1 and x.shape[-1] != 4 * filters
+    return summed(trunk(x, filters, (stride, 1, 1)), projected(x, filters, stride) if both else x)
+
+
+@ex.wrong
+def strided_twice(x, filters, stride):
+    """The path shrinks twice, for a second convolution has the stride as well; the first one only is to have it."""
+    return summed(
+        trunk(x, filters, (stride, stride, 1)),
+        x if stride == 1 and x.shape[-1] == 4 * filters else projected(x, filters, stride),
+    )
+
+
 @ex.right
 def sliced(x, filters, stride):
     path = trunk(x[:, ::stride, ::stride], filters, (1, 1, 1))
@@ -2762,24 +3111,22 @@ check("7.7", block_from_the_web)
 #
 # ## References
 #
-# - D. Balduzzi et al., *The shattered gradients problem: if resnets are the answer, then what is the question?*,
-#   2017.
+# - D. Balduzzi et al., *The shattered gradients problem: if resnets are the answer, then what is the
+#   question?*, 2017.
 # - K. He, X. Zhang, S. Ren and J. Sun, *Deep residual learning for image recognition*, 2016, arXiv:1512.03385.
-# - K. He, X. Zhang, S. Ren and J. Sun, *Delving deep into rectifiers: surpassing human-level performance on ImageNet
-#   classification*, 2015, arXiv:1502.01852 (2015b in the text).
 # - K. He, X. Zhang, S. Ren and J. Sun, *Identity mappings in deep residual networks*, 2016, arXiv:1603.05027 (2016b
-#   in   the text).
+#   in the text).
 # - G. Huang, Z. Liu, L. van der Maaten and K. Weinberger, *Densely connected convolutional networks*, 2017,
 #   arXiv:1608.06993.
 # - S. Ioffe and C. Szegedy, *Batch normalization: accelerating deep network training by reducing internal covariate
 #   shift*, 2015.
-# - A. Krizhevsky, I. Sutskever and G. Hinton, *ImageNet classification with deep convolutional neural networks*,
-#   2012.
+# - A. Krizhevsky, I. Sutskever and G. Hinton, *ImageNet classification with deep convolutional neural
+#   networks*, 2012.
 # - O. Russakovsky et al., *ImageNet large scale visual recognition challenge*, 2015, arXiv:1409.0575.
 # - K. Simonyan and A. Zisserman, *Very deep convolutional networks for large-scale image recognition*, 2015,
 #   arXiv:1409.1556.
 # - C. Szegedy et al., *Going deeper with convolutions*, 2015, arXiv:1409.4842.
-# - A. Veit, M. Wilber and S. Belongie, *Residual networks behave like ensembles of relatively shallow networks*,
-#   2016.
+# - A. Veit, M. Wilber and S. Belongie, *Residual networks behave like ensembles of relatively shallow
+#   networks*, 2016.
 # - G. Yang et al., *A mean field theory of batch normalization*, 2019.
 # - S. Zagoruyko and N. Komodakis, *Wide residual networks*, 2016, arXiv:1605.07146.

@@ -121,7 +121,7 @@ draw_rows(
 # An **autoencoder** is two networks. The **encoder** $E$ makes of a picture $x$ with $n$ pixels a **code** $z = E(x)$
 # of $k$ numbers. The **decoder** $D$ makes of the code a picture $\hat x = D(z)$, the **reconstruction**. The target
 # is the input, so nobody has to label anything. What is learned is what to write down, as $k$ is much less than $n$.
-# (In this chapter, as in all papers on the subject, $z$ is a code; $k$ is its length, and $\sigma$ a standard
+# (In this chapter, as in the papers it follows, $z$ is a code; $k$ is its length, and $\sigma$ a standard
 # deviation.)
 #
 # The loss of one picture is the squared distance between what went in and what came out:
@@ -216,6 +216,8 @@ def covariance_of(x):
 
 def linear_autoencoder(C, k, rounds):
     """Encoder A (k, n) and decoder B (n, k) for data of covariance C (n, n), each fitted in turn to the other."""
+    if not 1 <= k <= len(C):
+        raise ValueError(f"k is {k}; a code of data with {len(C)} numbers has 1 to {len(C)}")
     B = np.random.default_rng(seed()).normal(size=(len(C), k))
     for _ in range(rounds):
         A = np.linalg.solve(B.T @ B, B.T)  # the best encoder for this decoder
@@ -337,9 +339,9 @@ class StopWhereLost(keras.callbacks.Callback):
         loss = float(logs["loss"])
         if not np.isfinite(loss):
             raise FloatingPointError(
-                f"the loss is {loss} (last finite value: {self.finite}). If it was falling below 0, look for a wrong "
-                "sign; if it was growing, take a smaller learning rate; if it jumped, look for a log or an exp of "
-                "something unbounded. The weights are spoilt: build the model anew."
+                f"the loss is {loss} (last finite value: {self.finite}), and the weights are spoilt.\n"
+                "If it was falling below 0, look for a wrong sign; if it was growing, take a smaller rate;\n"
+                "if it jumped, look for a log or an exp of something unbounded. Then build the model anew."
             )
         self.finite = f"{loss:.4g}"
 
@@ -352,6 +354,10 @@ def train(model, inputs, targets, steps, loss=squared_error, rounds=PARTS, betwe
 
     rounds: in how many parts; `between` is called after each.
     """
+    if len(inputs) != len(targets):
+        raise ValueError(f"axis 0 has size {len(inputs)} in the inputs and {len(targets)} in the targets")
+    if steps < rounds:
+        raise ValueError(f"{steps} steps cannot be made in {rounds} rounds: at least one step a round is needed")
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, steps)), loss)
     draws = np.random.default_rng(seed())
     for _ in range(rounds):
@@ -401,9 +407,9 @@ claim(
 #
 # ## Take the noise away
 #
-# A narrow middle is one way to make copying impossible. Another is to spoil the input: the network is shown
-# $\tilde x = x + \sigma \varepsilon$, with fresh standard normal numbers $\varepsilon$ every time, and is asked for
-# the clean $x$ (Vincent et al., 2008). What is the best answer? Many digits could have become this $\tilde x$, and
+# A narrow middle is one way to make copying impossible. Another is to spoil the input and to ask for the clean picture
+# (Vincent et al., 2008). Here the network is shown $\tilde x = x + \sigma \varepsilon$, with fresh standard normal
+# numbers $\varepsilon$ every time. What is the best answer? Many digits could have become this $\tilde x$, and
 # the guess with the least squared error, on average, is their mean, each weighted by how probable it is:
 # $\mathbb{E}[x \mid \tilde x]$. For Gaussian noise there is a formula for it that does not mention $x$ at all, with
 # $p_\sigma$ the density of the noisy pictures (Tweedie's formula; Efron, 2011):
@@ -420,6 +426,9 @@ claim(
 # %%
 def expected_clean(noisy, pictures, sigma):
     """E[x | noisy] where x is any of the pictures (N, n), all equally probable, and noisy (n,) = x + sigma noise."""
+    if not sigma > 0:
+        raise ValueError(f"sigma is {sigma}; a standard deviation of noise must be positive")
+    refuse_unless_alike(noisy, pictures[0], "a picture")
     scores = -np.square(noisy - pictures).sum(axis=1) / (2 * sigma**2)
     weights = np.exp(scores - scores.max())
     return weights @ pictures / weights.sum()  # (16.4)
@@ -453,7 +462,7 @@ train(denoiser, images, images, steps)
 noisy = tests + normal(*tests.shape, scale=SIGMA)
 cleaned = {"plain": run(dense, noisy), "denoising": run(denoiser, noisy)}
 left = {name: float(ops.mean(squared_error(tests, pictures))) for name, pictures in cleaned.items()}
-print(f"noise {784 * SIGMA**2:.0f}; left of it: plain {left['plain']:.1f}, denoising {left['denoising']:.1f}")
+print("squared error: noisy {:.0f}, plain {:.1f}, denoising {:.1f}".format(784 * SIGMA**2, *left.values()))
 draw_rows({"noisy": noisy[:10].clip(0, 1), "plain": cleaned["plain"][:10], "denoising": cleaned["denoising"][:10]})
 
 # %% [markdown]
@@ -506,8 +515,8 @@ claim(
 # $\frac12 (1 + \frac14 - 1 + 2 \log 2) \approx 0.82$. With $\mu = 0$, $\sigma = 1$ it costs nothing, and says nothing
 # about $x$. So the KL term is the price of what is written down (in *nats*; one nat is $1/\log 2 \approx 1.44$ bits).
 #
-# The first part is the reconstruction. With the normal density around $D(z)$ written out, a draw $z$ from $q$,
-# $\hat x = D(z)$ and $\beta = 2 s^2$, the ELBO with its sign turned is
+# The first part is the reconstruction. Write out the normal density around $\hat x = D(z)$, and $\beta$ for $2 s^2$.
+# For a draw $z$ from $q$ you get this, whose mean over $q$ is the ELBO with its sign turned:
 #
 # $$ -\log p(x \mid z) + \mathrm{KL} = \frac{1}{\beta} \Bigl( \underbrace{\|x - \hat x\|^2}_{\text{a sum}} + \beta
 #    \underbrace{\mathrm{KL}}_{\text{a sum}} \Bigr) + \frac n2 \log(\pi \beta) \tag{16.7} $$
@@ -529,6 +538,8 @@ def gaussian_kl(mean, log_variance):
 
 def negative_elbo(x, reconstruction, mean, log_variance, beta):
     """The right side of (16.7) for each item: x, reconstruction (batch, n); mean, log_variance (batch, k)."""
+    if not beta > 0:
+        raise ValueError(f"beta is {beta}; it is twice the variance of a pixel (16.7), so it must be positive")
     total = squared_error(x, reconstruction) + beta * gaussian_kl(mean, log_variance)
     return total / beta + x.shape[1] / 2 * np.log(np.pi * beta)  # (16.7)
 
@@ -608,16 +619,19 @@ prove("16.7", negative_elbo, scipy_negative_elbo, cases=drawn_pictures(60), rtol
 #    = \mathbb{E}_{z \sim q_\phi}\bigl[f(z)\, \nabla_\phi \log q_\phi(z)\bigr] \tag{16.8} $$
 #
 # Means can be computed without any luck here: Gauss-Hermite quadrature replaces the mean over a normal number by a
-# weighted sum over 30 well-chosen points. In the proof, $f$ is a random sum of waves over a code of two numbers.
+# weighted sum over 40 well-chosen points. In the proof, $f$ is a random sum of waves $\sin(w \cdot z + a)$ over a code
+# of two numbers. The mean of a wave is $e^{-\frac12 \sum_j w_j^2 \sigma_j^2} \sin(w \cdot \mu + a)$, so the left side
+# can be had by hand, and both ways are held against it.
 
 
 # %%
 def reparameterised(mean, log_variance, epsilon):
     """The draws z = mean + sigma * epsilon; epsilon standard normal, of the shape of mean or with axes before it."""
+    refuse_unless_alike(mean, log_variance, "log_variance")
     return mean + ops.exp(0.5 * log_variance) * epsilon
 
 
-POINTS, WEIGHTS = np.polynomial.hermite_e.hermegauss(30)
+POINTS, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 NODES = np.stack(np.meshgrid(POINTS, POINTS), axis=-1).reshape(-1, 2).astype("float32")
 NODE_WEIGHTS = (np.outer(WEIGHTS, WEIGHTS).ravel() / WEIGHTS.sum() ** 2).astype("float32")
 
@@ -642,14 +656,26 @@ def gradient_by_score(mean, log_variance, waves, phases):
     return np.stack([f @ ((z - mean) / np.exp(log_variance)), f @ (0.5 * (standard - 1))])
 
 
+def both_ways(mean, log_variance, waves, phases):
+    return [way(mean, log_variance, waves, phases) for way in (gradient_by_chain_rule, gradient_by_score)]
+
+
+def gradient_of_the_mean(mean, log_variance, waves, phases):
+    """The left side of (16.8), twice: the closed form of the mean, its derivatives by hand."""
+    variance, angles = np.exp(log_variance.astype(float)), mean @ waves + phases
+    damping = np.exp(-0.5 * variance @ waves**2)
+    by_log_variance = -0.5 * variance * (waves**2 @ (damping * np.sin(angles)))
+    return 2 * [np.stack([waves @ (damping * np.cos(angles)), by_log_variance])]
+
+
 def waves_over_codes(count):
     for _ in range(count):
         mean, log_variance = normal(2, 2, scale=0.7)
-        yield mean, log_variance, normal(2, 3), normal(3)
+        yield mean, log_variance, normal(2, 3).clip(-2, 2), normal(3)
 
 
 # %%
-prove("16.8", gradient_by_chain_rule, gradient_by_score, cases=waves_over_codes(60), rtol=1e-3, atol=2e-4)
+prove("16.8", both_ways, gradient_of_the_mean, cases=waves_over_codes(60), rtol=1e-3, atol=2e-4)
 
 # %% [markdown]
 # If both are right in the mean, why does everybody take the second? Because training sees single draws. Let $q$ be a
@@ -820,26 +846,26 @@ claim(
 # grid, choose one of $K$ vectors $e_1, \dots, e_K$ from a **codebook** that encoder and decoder share. Its output $z$
 # at that place is replaced by the nearest one:
 #
-# $$ q(z) = e_j, \qquad j = \arg\min_i \| z - e_i \|^2
+# $$ Q(z) = e_j, \qquad j = \arg\min_i \| z - e_i \|^2
 #    = \arg\min_i \bigl( \|e_i\|^2 - 2\, e_i \cdot z \bigr) \tag{16.9} $$
 #
 # This is **vector quantisation**, and the model a **VQ-VAE** (van den Oord et al., 2017). On a 7 × 7 grid with
 # $K = 64$ a digit becomes 49 letters of 6 bits: 294 bits, where 32 numbers in float32 take 1,024.
 #
-# Learning it looks hopeless. Move $z$ a little, and $q(z)$ does not move at all; its derivative is 0 wherever it
+# Learning it looks hopeless. Move $z$ a little, and $Q(z)$ does not move at all; its derivative is 0 wherever it
 # exists. The way out is bold: on the way back, pretend that nothing had been replaced. Write $\operatorname{sg}$ for
 # `stop_gradient`, which passes values on but lets no gradient through, and hand the decoder
 #
-# $$ z_q = z + \operatorname{sg}\bigl(q(z) - z\bigr), \qquad \text{so that} \quad
+# $$ z_q = z + \operatorname{sg}\bigl(Q(z) - z\bigr), \qquad \text{so that} \quad
 #    \frac{\partial \ell}{\partial z} := \frac{\partial \ell}{\partial z_q} \tag{16.10} $$
 #
-# Its value is $q(z)$, its gradient that of $z$: the **straight-through** gradient (Bengio et al., 2013). It is not
-# the true one, but a good hint while $z$ and $q(z)$ are near each other. Two more terms see to that, one that moves
+# Its value is $Q(z)$, its gradient that of $z$: the **straight-through** gradient (Bengio et al., 2013). It is not
+# the true one, but a good hint while $z$ and $Q(z)$ are near each other. Two more terms see to that, one that moves
 # the codes to the encoder's outputs, and one, the **commitment loss** with a weight $\gamma$ (the paper's $\beta$),
 # that moves the outputs to the codes:
 #
-# $$ \ell = \|x - D(z_q)\|^2 + \sum_{\text{places}} \Bigl( \| \operatorname{sg}(z) - q(z) \|^2
-#    + \gamma\, \| z - \operatorname{sg}(q(z)) \|^2 \Bigr) \tag{16.11} $$
+# $$ \ell = \|x - D(z_q)\|^2 + \sum_{\text{places}} \Bigl( \| \operatorname{sg}(z) - Q(z) \|^2
+#    + \gamma\, \| z - \operatorname{sg}(Q(z)) \|^2 \Bigr) \tag{16.11} $$
 #
 # By the first of them, a code's gradient is $2 \sum (e_j - z)$ over all $z$ that chose it. It vanishes where $e_j$ is
 # their mean, so the codes do what is called $k$-means clustering.
@@ -928,7 +954,11 @@ prove(
 
 # %%
 def perplexity(chosen, count):
-    """The perplexity (16.12) of choices, an array of whole numbers below `count`."""
+    """The perplexity (16.12) of choices, an array of at least one whole number from 0 to count - 1."""
+    if not np.size(chosen):
+        raise ValueError("nothing was chosen: the shares of no choices are not defined")
+    if np.min(chosen) < 0 or np.max(chosen) >= count:
+        raise ValueError(f"choices go from {np.min(chosen)} to {np.max(chosen)}; {count} codes have 0 to {count - 1}")
     p = np.bincount(np.ravel(chosen), minlength=count) / np.size(chosen)
     return np.exp(-np.sum(p[p > 0] * np.log(p[p > 0])))  # (16.12)
 
@@ -958,6 +988,10 @@ class Codebook(layers.Layer):
 
     def __init__(self, count, width, gamma=0.25, **settings):
         super().__init__(**settings)
+        if count < 1 or not gamma >= 0:
+            raise ValueError(
+                f"count is {count} and gamma {gamma}; a book has at least 1 code, and gamma is not negative"
+            )
         self.gamma = gamma
         small = keras.initializers.RandomUniform(-1 / count, 1 / count, seed=seed())
         self.codes = self.add_weight(shape=(count, width), initializer=small, name="codes")
@@ -1015,29 +1049,32 @@ dying = train_with_book(lost_grid, lost_book, from_lost, images, steps // 2, rng
 letters, lost_letters = grid_book.choices(run(grid, tests)), lost_book.choices(run(lost_grid, tests))
 used, lost_used = len(np.unique(letters)) / K, len(np.unique(lost_letters)) / K
 vq_pictures = run(from_grid, ops.convert_to_numpy(grid_book.codes)[letters])
-vq_error = float(ops.mean(squared_error(tests, vq_pictures)))
-print(f"with care {used:.0%} of the codes used, without {lost_used:.0%}; squared error with care {vq_error:.1f}")
+lost_pictures = run(from_lost, ops.convert_to_numpy(lost_book.codes)[lost_letters])
+vq_error, lost_error = (float(ops.mean(squared_error(tests, drawn))) for drawn in (vq_pictures, lost_pictures))
+print(f"with care: {used:.0%} of the codes used, squared error {vq_error:.1f}")
+print(f"without:   {lost_used:.0%} of the codes used, squared error {lost_error:.1f}")
 
-figure = plt.figure(figsize=(8.5, 3.2))
-curve, *small = figure.subplot_mosaic(
-    [["curve", "a", "b", "c", "d"], ["curve", "e", "f", "g", "h"], ["curve", "i", "j", "k", "l"]],
-    width_ratios=[3.2, 1, 1, 1, 1],
-).values()
+# %%
+figure = plt.figure(figsize=(8.5, 4))
+rows = [["curve", *(f"{row}{column}" for column in range(4))] for row in range(4)]
+curve, *small = figure.subplot_mosaic(rows, width_ratios=[3.2, 1, 1, 1, 1]).values()
 for history, name, marker in ((lively, "with care", "o"), (dying, "without", "s")):
     curve.plot(range(1, len(history) + 1), history, marker=marker, label=name)
 curve.set(xlabel="round of training", ylabel=f"perplexity, of at most {K}", ylim=(0, K))
 curve.legend()
-for row, pictures in enumerate((tests[:4], letters[:4], vq_pictures[:4])):
+for row, pictures in enumerate((tests[:4], letters[:4], vq_pictures[:4], lost_pictures[:4])):
     for axis, picture in zip(small[4 * row : 4 * row + 4], pictures):
         axis.imshow(np.squeeze(picture), cmap="cividis" if row == 1 else "gray", vmin=0, vmax=K - 1 if row == 1 else 1)
-        axis.axis("off")
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    small[4 * row].set_ylabel(("digits", "letters", "with care", "without")[row])
 figure.tight_layout(pad=0.4)
 plt.show()
 
 # %% [markdown]
 # *Figure 16.7. Left: how many codes are in use while training, measured by perplexity. Right: four test digits, the
 # 49 letters that the cared-for VQ-VAE writes about each (a shade for a letter; the order of the shades means
-# nothing), and what its decoder reads out of them.*
+# nothing), what its decoder reads out of them, and what its twin draws.*
 
 # %%
 claim("16.5", "with care, the VQ-VAE uses most of its codes on new digits", used > 0.75 and lively[-1] > K / 3)
@@ -1046,7 +1083,8 @@ claim("16.5", "with care, the VQ-VAE uses most of its codes on new digits", used
 claim("16.6", "without care, the same training leaves the perplexity far lower", dying[-1] < 0.7 * lively[-1])
 
 # %% [markdown]
-# The twin draws digits too, with the few codes it has; nothing but a count of codes would have told you.
+# The twin trained without an error or a warning, and its digits can be read. It pays for 64 codes and writes with a
+# few: only a count of codes says so.
 #
 # A VQ-VAE alone makes nothing up: its decoder wants 49 letters that go together, and a second model has to learn to
 # spell (in van den Oord et al., 2017, one that predicts letter after letter).
@@ -1058,14 +1096,13 @@ claim("16.6", "without care, the same training leaves the perplexity far lower",
 # digits. No projection is needed: what you see is all there is.
 
 # %%
-few = 3 * steps // 5  # two numbers are soon learned
 spaces = {"plain": (dense_encoder(2), dense_decoder(2))}
-train(keras.Sequential([*spaces["plain"]]), images, images, few)
+train(keras.Sequential([*spaces["plain"]]), images, images, steps)
 *spaces["variational"], flat_vae = variational(BETA, k=2)
-train(flat_vae, images, images, few)
+train(flat_vae, images, images, steps)
 spaces["quantised"] = dense_encoder(2), dense_decoder(2)
 flat_book = Codebook(K, 2)
-train_with_book(spaces["quantised"][0], flat_book, spaces["quantised"][1], images, few, rng)
+train_with_book(spaces["quantised"][0], flat_book, spaces["quantised"][1], images, steps, rng)
 flat_codes = ops.convert_to_numpy(flat_book.codes)
 
 
@@ -1079,6 +1116,16 @@ def snapped(name, z):
     return flat_codes[flat_book.choices(z)] if name == "quantised" else z
 
 
+for name, (_, decoder) in spaces.items():
+    z = place(name, tests)
+    error = float(ops.mean(squared_error(tests, run(decoder, z))))
+    print(
+        "{:12} mean {:5.1f} {:5.1f}   deviation {:4.1f} {:4.1f}   ".format(name, *z.mean(axis=0), *z.std(axis=0)),
+        end="",
+    )
+    print(f"squared error {error:.1f}")
+
+# %%
 ends = tests[[np.flatnonzero(test_labels == digit)[0] for digit in (1, 0)]]
 paths = {name: np.linspace(*place(name, ends), 14, dtype="float32") for name in spaces}
 figure, axes = plt.subplots(1, 3, figsize=(9.5, 3.5))
@@ -1095,8 +1142,8 @@ for axis, (name, path) in zip(axes, paths.items()):
         style = {"marker": f"${digit}$", "color": plots.COLOURS[digit % 7], "linewidths": 0.2}
         axis.scatter(*z[of == digit].T, s=sizes[of == digit], **style)
     axis.plot(*path.T, "-o", color="black", ms=2.5, lw=1)
-    low, high = np.quantile(z, [0.0, 1.0], axis=0)
-    margin = 0.06 * (high - low)
+    low, high = z.min(axis=0), z.max(axis=0)
+    margin = (0.12 if name == "quantised" else 0.06) * (high - low)  # room for the largest numeral
     axis.set(title=name, xlabel="$z_1$")
     axis.set_xlim(low[0] - margin[0], high[0] + margin[0])
     axis.set_ylim(low[1] - margin[1], high[1] + margin[1])
@@ -1110,23 +1157,23 @@ plt.show()
 # most common class there, its area grows with the number of digits, and the thin lines bound the region of each
 # code.*
 #
-# **Plain.** The encoder spreads the digits wide, along spokes, with empty country between them. Look at the scale of
-# the axes: no one asked for any particular one. **Variational.** The KL term pulls everything into one round cloud
-# around 0 with a width of about 1, and the noise closes the gaps: a digit is not a point here but a small cloud, and
-# the decoder has been made to draw something sensible all over it. **Quantised.** There is no space left, only a list
-# of places. The codes crowd where the digits are.
+# **Plain.** The encoder puts the digits wherever that helps the decoder. Look at the scale of the axes: nobody asked
+# for a centre at 0 or for any particular width, and beyond the digits the decoder was never told what to draw.
+# **Variational.** The KL term pulls all digits towards 0 and to the scale of the prior. And a digit is not a point here
+# but a small cloud, all over which the decoder has been made to draw something sensible.
+# **Quantised.** There is no space left, only a list of places: the decoder is never asked for more than 64 pictures.
 #
 # Now walk the black path in thirteen equal steps, and let the decoder draw what it passes.
 
 # %%
 walks = {name: run(spaces[name][1], snapped(name, path)) for name, path in paths.items()}
-draw_rows(walks)
 leaps = {name: np.sqrt(np.square(np.diff(walk, axis=0)).sum(axis=(1, 2, 3))) for name, walk in walks.items()}
 for name, leap in leaps.items():
     print(
         f"{name:12} {np.sum(leap > 1e-3) + 1:2} different pictures,",
         f"the largest leap {leap.max() / leap.sum():.0%} of the way",
     )
+draw_rows(walks)
 
 # %% [markdown]
 # *Figure 16.9. The same walk, from the same one to the same zero, through the three spaces.*
@@ -1197,7 +1244,15 @@ uphill = keras.Sequential([dense_encoder(CODE), dense_decoder(CODE)])
 train(uphill, images, images, 80, loss=lambda x, reconstruction: -squared_error(x, reconstruction))
 draw_rows({"digits": tests[:12], "uphill": run(uphill, tests[:12])})
 
+# %% [markdown]
+# *Figure 16.11. Test digits, and what an autoencoder makes of them after a few steps of maximising the error.*
+#
+# A sigmoid bounds what the decoder can do wrong. It paints white where most digits are black, its sigmoids are
+# saturated after a few steps, and the gradient that could tell one digit from another is gone. (An earlier sign was a
+# loss below 0, which no squared error has.) The KL has no such bound. Turn its sign as well:
 
+
+# %%
 class WrongSign(GaussianCode):
     def price(self, mean, log_variance):
         return -super().price(mean, log_variance)
@@ -1209,12 +1264,7 @@ except FloatingPointError as error:
     print(error)
 
 # %% [markdown]
-# *Figure 16.11. Test digits, and what an autoencoder makes of them after a few steps of maximising the error.*
-#
-# A sigmoid bounds what the decoder can do wrong. It paints white where most digits are black, its sigmoids are
-# saturated after a few steps, and the gradient that could tell one digit from another is gone. (An earlier sign was a
-# loss below 0, which no squared error has.) The KL has no bound, so the VAE with both signs turned runs away until
-# its numbers overflow, and `StopWhereLost` ends the run.
+# The VAE with both signs turned runs away until its numbers overflow, and `StopWhereLost` ends the run.
 #
 # ## This run
 
@@ -1336,6 +1386,46 @@ def half_forgotten(mean, log_variance):
 
 
 @ex.wrong
+def deviation_for_variance_inside(mean, log_variance):
+    """One term is off: the exponential of half the logarithm is the standard deviation, and the formula has its
+    square, the variance."""
+    return (_terms(mean, log_variance) + 0.5 * (np.exp(log_variance / 2) - np.exp(log_variance))).sum(axis=1)
+
+
+@ex.wrong
+def sign_of_the_logarithm(mean, log_variance):
+    """The logarithm of the variance is subtracted: a narrow distribution says much and costs much."""
+    return (_terms(mean, log_variance) + log_variance).sum(axis=1)
+
+
+@ex.wrong
+def one_forgotten(mean, log_variance):
+    """A code that is the prior costs nothing, and yours costs something for mean 0 and log-variance 0: a constant is
+    missing from each term."""
+    return (_terms(mean, log_variance) + 0.5).sum(axis=1)
+
+
+@ex.wrong
+def mean_not_squared(mean, log_variance):
+    """The mean enters as its square: to the left of 0 it is as far from the prior as to the right."""
+    return (_terms(mean, log_variance) + 0.5 * (mean - mean**2)).sum(axis=1)
+
+
+@ex.wrong
+def the_other_way_round(mean, log_variance):
+    """This is the divergence from the standard normal to N(mean, variance); asked for is the other direction. A
+    divergence is not symmetric."""
+    _terms(mean, log_variance)
+    return 0.5 * ((1 + mean**2) / np.exp(log_variance) - 1 + log_variance).sum(axis=1)
+
+
+@ex.wrong
+def one_number(mean, log_variance):
+    """You added up over the batch too. Every item has a price of its own: sum over the numbers of the code alone."""
+    return _terms(mean, log_variance).sum()
+
+
+@ex.wrong
 def broadcasts(mean, log_variance):
     """Right where the shapes agree. Where they differ, NumPy broadcasts silently; refuse them with a ValueError."""
     return 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1)
@@ -1365,11 +1455,13 @@ def draw_code(mean, log_variance, epsilon):
 
     mean, log_variance, epsilon: arrays of one shape; epsilon holds standard normal numbers.
     Returns three arrays of that shape: the draw z, its derivative by mean, its derivative by
-    log_variance.
+    log_variance. Raises ValueError where the shapes differ.
     Example: draw_code(np.array([1.0]), np.array([0.0]), np.array([2.0])) is
     ([3.0], [1.0], [1.0]).
     """
     ### BEGIN SOLUTION
+    if not mean.shape == log_variance.shape == epsilon.shape:
+        raise ValueError(f"the shapes {mean.shape}, {log_variance.shape} and {epsilon.shape} differ")
     noise = np.exp(0.5 * log_variance) * epsilon
     return mean + noise, np.ones_like(mean), 0.5 * noise
     ### END SOLUTION
@@ -1389,10 +1481,15 @@ def _(rng):
     for _ in range(20):
         shape = tuple(int(n) for n in rng.integers(1, 5, 2))
         yield rng.normal(size=shape), rng.normal(size=shape), rng.normal(size=shape)
+    yield rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng.normal(size=3)
+    yield rng.normal(size=(4, 3)), rng.normal(size=(4, 1)), rng.normal(size=(4, 3))
 
 
 @ex.oracle
 def _(mean, log_variance, epsilon):
+    if not mean.shape == log_variance.shape == epsilon.shape:
+        raise ValueError("the shapes differ")
+
     # A step in the imaginary direction gives the derivatives without a difference.
     def z(m, v):
         return m + np.sqrt(np.exp(v)) * epsilon
@@ -1401,16 +1498,30 @@ def _(mean, log_variance, epsilon):
     return z(mean, log_variance), by_mean.imag / 1e-30, by_log_variance.imag / 1e-30
 
 
+def _noise(mean, log_variance, epsilon):
+    if not mean.shape == log_variance.shape == epsilon.shape:
+        raise ValueError
+    return np.exp(log_variance / 2) * epsilon
+
+
 @ex.wrong
 def variance_for_deviation(mean, log_variance, epsilon):
     """The noise is scaled by the standard deviation; you scaled it by the variance."""
-    noise = np.exp(log_variance) * epsilon
+    noise = np.exp(log_variance / 2) * _noise(mean, log_variance, epsilon)
     return mean + noise, np.ones_like(mean), noise
+
+
+@ex.wrong
+def variance_for_deviation_with_half(mean, log_variance, epsilon):
+    """The noise is scaled by the standard deviation; you scaled it by the variance."""
+    noise = np.exp(log_variance / 2) * _noise(mean, log_variance, epsilon)
+    return mean + noise, np.ones_like(mean), 0.5 * noise
 
 
 @ex.wrong
 def logarithm_as_deviation(mean, log_variance, epsilon):
     """You multiplied the noise by the logarithm of the variance. Half of it, and an exponential, come first."""
+    _noise(mean, log_variance, epsilon)
     return mean + log_variance * epsilon, np.ones_like(mean), epsilon
 
 
@@ -1418,13 +1529,13 @@ def logarithm_as_deviation(mean, log_variance, epsilon):
 def derivative_by_sigma(mean, log_variance, epsilon):
     """The draw is right. The last derivative is that by the standard deviation; asked for is that by the logarithm of
     the variance, so one more factor comes from the chain rule."""
-    return mean + np.exp(log_variance / 2) * epsilon, np.ones_like(mean), epsilon
+    return mean + _noise(mean, log_variance, epsilon), np.ones_like(mean), epsilon
 
 
 @ex.wrong
 def half_forgotten(mean, log_variance, epsilon):
     """The draw is right. In the last derivative the factor from the exponent is missing."""
-    noise = np.exp(log_variance / 2) * epsilon
+    noise = _noise(mean, log_variance, epsilon)
     return mean + noise, np.ones_like(mean), noise
 
 
@@ -1432,18 +1543,64 @@ def half_forgotten(mean, log_variance, epsilon):
 def no_way_through(mean, log_variance, epsilon):
     """The draw is right, but your derivatives say that it does not depend on the encoder. With epsilon held fast, it
     does: that is the point of drawing in this way."""
-    return mean + np.exp(log_variance / 2) * epsilon, np.zeros_like(mean), np.zeros_like(mean)
+    return mean + _noise(mean, log_variance, epsilon), np.zeros_like(mean), np.zeros_like(mean)
 
 
 @ex.wrong
 def scaled_mean(mean, log_variance, epsilon):
     """You scaled the mean along with the noise. First scale, then move."""
+    _noise(mean, log_variance, epsilon)
     sigma = np.exp(log_variance / 2)
     return (mean + epsilon) * sigma, sigma, 0.5 * (mean + epsilon) * sigma
 
 
+@ex.wrong
+def deviation_lost(mean, log_variance, epsilon):
+    """The draw is right. The derivative of an exponential is that exponential again: in the last one it is missing."""
+    return mean + _noise(mean, log_variance, epsilon), np.ones_like(mean), epsilon / 2
+
+
+@ex.wrong
+def noise_lost(mean, log_variance, epsilon):
+    """The draw is right. In the last derivative epsilon is missing: the deviation is multiplied by it."""
+    _noise(mean, log_variance, epsilon)
+    sigma = np.exp(log_variance / 2)
+    return mean + sigma * epsilon, np.ones_like(mean), sigma / 2
+
+
+@ex.wrong
+def derivative_by_variance(mean, log_variance, epsilon):
+    """The draw is right. The last derivative is that by the variance; asked for is that by its logarithm."""
+    noise = _noise(mean, log_variance, epsilon)
+    return mean + noise, np.ones_like(mean), noise / (2 * np.exp(log_variance))
+
+
+@ex.wrong
+def mean_in_the_derivative(mean, log_variance, epsilon):
+    """The draw is right. In the last derivative the mean has no part: it does not depend on the log-variance."""
+    noise = _noise(mean, log_variance, epsilon)
+    return mean + noise, np.ones_like(mean), (mean + noise) / 2
+
+
+@ex.wrong
+def derivatives_exchanged(mean, log_variance, epsilon):
+    """All three are right, in the wrong order: the draw, its derivative by mean, then that by log_variance."""
+    noise = _noise(mean, log_variance, epsilon)
+    return mean + noise, noise / 2, np.ones_like(mean)
+
+
+@ex.wrong
+def broadcasts(mean, log_variance, epsilon):
+    """Right where the shapes agree. Where they differ, NumPy broadcasts silently, and several codes share one noise;
+    refuse them with a ValueError."""
+    noise = np.exp(log_variance / 2) * epsilon
+    return mean + noise, np.ones_like(mean), noise / 2
+
+
 @ex.right
 def by_powers(mean, log_variance, epsilon):
+    if len({np.shape(mean), np.shape(log_variance), np.shape(epsilon)}) > 1:
+        raise ValueError("three arrays of one shape are needed")
     sigma = np.e ** (np.asarray(log_variance) / 2)
     z = np.add(mean, np.multiply(sigma, epsilon))
     return z, mean * 0 + 1, (z - mean) / 2
@@ -1498,6 +1655,11 @@ def _(rng):
     yield (
         rng.normal(size=(5, 3)).astype("float32"),
         rng.normal(size=(3, 2)).astype("float32"),
+        np.ones((5, 3), "float32"),
+    )
+    yield (
+        rng.normal(size=(5, 3)).astype("float32"),
+        rng.normal(size=(3, 1)).astype("float32"),
         np.ones((5, 3), "float32"),
     )
 
@@ -1579,6 +1741,42 @@ def largest_product(z, codes):
     return z + ops.stop_gradient(chosen - z)
 
 
+@ex.wrong
+def half_the_product(z, codes):
+    """You left out a factor: multiplied out, the squared distance has the product twice, as in (16.9)."""
+    if z.shape[-1] != codes.shape[-1]:
+        raise ValueError
+    scores = ops.sum(ops.square(codes), axis=-1) - ops.matmul(z, ops.transpose(codes))
+    chosen = ops.take(codes, ops.argmin(scores, axis=-1), axis=0)
+    return z + ops.stop_gradient(chosen - z)
+
+
+@ex.wrong
+def city_block(z, codes):
+    """You chose by the sum of the absolute differences; the nearest code is the one with the least sum of squares."""
+    if z.shape[-1] != codes.shape[-1]:
+        raise ValueError
+    distances = ops.sum(ops.abs(ops.expand_dims(z, -2) - codes), axis=-1)
+    chosen = ops.take(codes, ops.argmin(distances, axis=-1), axis=0)
+    return z + ops.stop_gradient(chosen - z)
+
+
+@ex.wrong
+def roles_exchanged(z, codes):
+    """You exchanged the two: the value is that of z and the gradient goes to the codes. It is the other way round."""
+    chosen = _chosen(z, codes)
+    return chosen + ops.stop_gradient(z - chosen)
+
+
+@ex.wrong
+def takes_anything(z, codes):
+    """Right where the widths agree. Where they differ, the difference broadcasts or fails with an error of its own;
+    compare the last axes first, and refuse with a ValueError."""
+    distances = ops.sum(ops.square(ops.expand_dims(z, -2) - codes), axis=-1)
+    chosen = ops.take(codes, ops.argmin(distances, axis=-1), axis=0)
+    return z + ops.stop_gradient(chosen - z)
+
+
 @ex.right
 def by_one_hot(z, codes):
     if int(z.shape[-1]) != int(codes.shape[-1]):
@@ -1608,10 +1806,15 @@ def revive(codes, z):
     unused codes, in the order of their numbers, move to the vectors with the largest distance
     to their nearest code, the farthest first. All distances are those to the given codes,
     before anything moves. Returns an array (K, width); the arguments stay as they are.
+    Raises ValueError where the widths of codes and z differ, and where m < K.
     Example: revive(np.array([[0.0], [9.0]]),
     np.array([[1.0], [2.0], [3.0]])) is [[2.0], [3.0]].
     """
     ### BEGIN SOLUTION
+    if codes.shape[1] != z.shape[1]:
+        raise ValueError(f"axis 1 has size {codes.shape[1]} in codes and {z.shape[1]} in z")
+    if len(z) < len(codes):
+        raise ValueError(f"{len(z)} vectors are too few for {len(codes)} codes")
     distances = np.linalg.norm(z[:, None] - codes, axis=-1)  # (m, K)
     chosen, farthest_first = distances.argmin(axis=1), iter(np.argsort(-distances.min(axis=1)))
     moved = np.empty(codes.shape)
@@ -1639,10 +1842,23 @@ def _(rng):
         codes = rng.normal(size=(count, width))
         codes[: n % 3 + 1] += 20  # far from everything: unused
         yield codes[rng.permutation(count)], rng.normal(size=(int(rng.integers(count, 20)), width))
+    yield rng.normal(size=(3, 2)), rng.normal(size=(5, 1))
+    yield rng.normal(size=(4, 2)), rng.normal(size=(3, 2))
+
+
+@ex.drive
+def and_look_at_the_arguments(answer, codes, z):
+    before = codes.copy(), z.copy()
+    moved = answer(codes, z)
+    if not (np.array_equal(codes, before[0]) and np.array_equal(z, before[1])):
+        return "a change of its arguments"
+    return moved
 
 
 @ex.oracle
 def _(codes, z):
+    if codes.shape[1] != z.shape[1] or len(z) < len(codes):
+        raise ValueError("they do not belong together")
     far, chosen = KDTree(codes).query(z)
     groups, waiting, moved = {}, sorted(range(len(z)), key=lambda i: far[i]), []
     for vector, j in zip(z.tolist(), chosen.tolist()):
@@ -1652,15 +1868,21 @@ def _(codes, z):
     return np.array(moved)
 
 
+def _distances(codes, z):
+    if codes.shape[1] != z.shape[1] or len(z) < len(codes):
+        raise ValueError
+    return np.linalg.norm(z[:, None] - codes, axis=-1)
+
+
 def _revive(
     codes, z, centre=lambda group: group.mean(axis=0), order=lambda far: np.argsort(-far), same=False, dead=True
 ):
-    distances = np.linalg.norm(z[:, None] - codes, axis=-1)
+    distances = _distances(codes, z)
     chosen, row = distances.argmin(axis=1), order(distances.min(axis=1))
     moved, taken = codes.copy(), 0
     for j in range(len(codes)):
         if np.any(chosen == j):
-            moved[j] = centre(z[chosen == j])
+            moved[j] = centre(z[chosen == j]) if centre else codes[j]
         elif dead:
             moved[j] = z[row[0 if same else taken]]
             taken += 1
@@ -1712,14 +1934,70 @@ def distances_after_the_move(codes, z):
 @ex.wrong
 def not_a_number(codes, z):
     """The mean of no vectors is not a number: look after the unused codes before you divide by their count."""
-    nearest = np.linalg.norm(z[:, None] - codes, axis=-1).argmin(axis=1)
+    nearest = _distances(codes, z).argmin(axis=1)
     choice = (nearest[:, None] == np.arange(len(codes))).astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
         return choice.T @ z / choice.sum(axis=0)[:, None]
 
 
+@ex.wrong
+def nearest_vector_of_each_code(codes, z):
+    """Each of your codes looks for its nearest vector. It is the other way round: each vector chooses its nearest
+    code, and some codes are chosen by none. Mind the axis of the argmin."""
+    return z[_distances(codes, z).argmin(axis=0)]
+
+
+@ex.wrong
+def used_stay(codes, z):
+    """The unused codes are right. The used ones have stayed where they were; each moves to the mean of its
+    vectors."""
+    return _revive(codes, z, centre=None)
+
+
+@ex.wrong
+def mean_over_all_axes(codes, z):
+    """A used code moves to one vector's worth of means: you took the mean over the numbers of the vectors as well."""
+    return _revive(codes, z, centre=np.mean)
+
+
+@ex.wrong
+def far_from_all(codes, z):
+    """The used codes are right. You ranked the vectors by their distances to all codes together; what counts is the
+    distance to the nearest one, because that code serves them."""
+    return _revive(codes, z, order=lambda far: np.argsort(-_distances(codes, z).sum(axis=1)))
+
+
+@ex.wrong
+def last_first(codes, z):
+    """The vectors are right and the codes are, but not who gets which: the unused code with the smallest number takes
+    the farthest vector."""
+    moved = _revive(codes, z)
+    dead = np.setdiff1d(np.arange(len(codes)), _distances(codes, z).argmin(axis=1))
+    moved[dead] = moved[dead[::-1]]
+    return moved
+
+
+@ex.wrong
+def writes_into_codes(codes, z):
+    """You wrote into the array that you were given. Whoever calls you may need it again: work on a copy."""
+    codes[:] = _revive(codes, z)
+    return codes
+
+
+@ex.wrong
+def takes_anything(codes, z):
+    """Right for what belongs together. Vectors of another width broadcast silently, and fewer vectors than codes may
+    not be enough: refuse both with a ValueError."""
+    distances = np.linalg.norm(z[:, None] - codes, axis=-1)
+    chosen, row = distances.argmin(axis=1), iter(np.argsort(-distances.min(axis=1)))
+    moved = [z[chosen == j].mean(axis=0) if np.any(chosen == j) else z[next(row)] for j in range(len(codes))]
+    return np.array(moved)
+
+
 @ex.right
 def by_matrices(codes, z):
+    if len(codes) > len(z):
+        raise ValueError("too few vectors")
     squared = (z**2).sum(axis=1)[:, None] + (codes**2).sum(axis=1) - 2 * z @ codes.T
     choice = np.eye(len(codes))[squared.argmin(axis=1)]
     counts = choice.sum(axis=0)
@@ -1747,11 +2025,13 @@ def two_bounds(log_joint, log_q):
     log_joint: log p(x, z_s), array (S, batch). log_q: log q(z_s), array (S, batch). The values
     may be anywhere between -10,000 and 10,000.
     Returns two arrays (batch,): the mean of log w, and the logarithm of the mean of w, where w
-    = p / q.
+    = p / q. Raises ValueError where the two shapes differ.
     Example: for log_joint = [[0], [0]] and log_q = [[0], [-log 3]] the weights are 1 and 3,
     and the bounds are [0.5493] and [0.6931]: half of log 3, and log 2.
     """
     ### BEGIN SOLUTION
+    if log_joint.shape != log_q.shape:
+        raise ValueError(f"log_joint has the shape {log_joint.shape} and log_q {log_q.shape}")
     log_w = log_joint - log_q
     largest = log_w.max(axis=0)
     return log_w.mean(axis=0), largest + np.log(np.exp(log_w - largest).mean(axis=0))
@@ -1775,10 +2055,16 @@ def _(rng):
     for n in range(18):
         shape = tuple(int(n) for n in rng.integers(2, 7, 2))
         yield 2 * rng.normal(size=shape) + [0, -3000, 2000][n % 3], rng.normal(size=shape)
+    for _ in range(4):  # items of one batch that are far apart
+        yield 2 * rng.normal(size=(5, 3)) + 1500 * rng.permutation([-2, 0, 2]), rng.normal(size=(5, 3))
+    yield rng.normal(size=(4, 3)), rng.normal(size=3)
+    yield rng.normal(size=(4, 3)), rng.normal(size=(4, 1))
 
 
 @ex.oracle
 def _(log_joint, log_q):
+    if log_joint.shape != log_q.shape:
+        raise ValueError("the shapes differ")
     # In decimal numbers, which have room for any exponent.
     bounds = []
     for joint, q in zip(log_joint.T.tolist(), log_q.T.tolist()):
@@ -1786,6 +2072,12 @@ def _(log_joint, log_q):
         weights = [value.exp() for value in logs]
         bounds.append((float(sum(logs) / len(logs)), float((sum(weights) / len(weights)).ln())))
     return tuple(np.array(bounds).T)
+
+
+def _logs(log_joint, log_q):
+    if log_joint.shape != log_q.shape:
+        raise ValueError
+    return log_joint - log_q
 
 
 def _log_mean(log_w, axis=0):
@@ -1796,7 +2088,7 @@ def _log_mean(log_w, axis=0):
 @ex.wrong
 def naive(log_joint, log_q):
     """Right for moderate values. For others the exponential is 0 or infinite: take the largest value out first."""
-    log_w = log_joint - log_q
+    log_w = _logs(log_joint, log_q)
     with np.errstate(over="ignore", divide="ignore"):
         return log_w.mean(axis=0), np.log(np.exp(log_w).mean(axis=0))
 
@@ -1804,46 +2096,109 @@ def naive(log_joint, log_q):
 @ex.wrong
 def sum_of_weights(log_joint, log_q):
     """The second bound is too high by the logarithm of S: it is a mean of the weights, not their sum."""
-    log_w = log_joint - log_q
+    log_w = _logs(log_joint, log_q)
     return log_w.mean(axis=0), _log_mean(log_w) + np.log(len(log_w))
 
 
 @ex.wrong
 def over_the_batch(log_joint, log_q):
     """The mean is over the draws, axis 0, and every item of the batch keeps its own bounds."""
-    log_w = log_joint - log_q
+    log_w = _logs(log_joint, log_q)
     return log_w.mean(axis=1), _log_mean(log_w, axis=1)
 
 
 @ex.wrong
 def upside_down(log_joint, log_q):
     """The weights are upside down: p is divided by q."""
-    log_w = log_q - log_joint
+    log_w = -_logs(log_joint, log_q)
     return log_w.mean(axis=0), _log_mean(log_w)
 
 
 @ex.wrong
 def without_q(log_joint, log_q):
     """You left q out. Draws that q makes often must count for less, so each is divided by its q."""
+    _logs(log_joint, log_q)
     return log_joint.mean(axis=0), _log_mean(log_joint)
 
 
 @ex.wrong
 def elbo_twice(log_joint, log_q):
     """The first bound is right, and the second is the same again: the logarithm comes after the mean there."""
-    log_w = log_joint - log_q
+    log_w = _logs(log_joint, log_q)
     return log_w.mean(axis=0), log_w.mean(axis=0)
 
 
 @ex.wrong
 def best_draw(log_joint, log_q):
     """The second bound is the largest weight alone. It dominates the mean, but the others count as well."""
-    log_w = log_joint - log_q
+    log_w = _logs(log_joint, log_q)
     return log_w.mean(axis=0), log_w.max(axis=0)
+
+
+@ex.wrong
+def largest_of_all(log_joint, log_q):
+    """Right where the items are of one size. You took one largest value out of the whole batch, and the weights of an
+    item far below it are all 0: each item needs its own largest value."""
+    log_w = _logs(log_joint, log_q)
+    with np.errstate(divide="ignore"):
+        return log_w.mean(axis=0), log_w.max() + np.log(np.exp(log_w - log_w.max()).mean(axis=0))
+
+
+@ex.wrong
+def largest_not_put_back(log_joint, log_q):
+    """You took the largest value out of the exponential, rightly, but did not put it back after the logarithm."""
+    log_w = _logs(log_joint, log_q)
+    return log_w.mean(axis=0), _log_mean(log_w) - log_w.max(axis=0)
+
+
+@ex.wrong
+def small_constant(log_joint, log_q):
+    """A small constant inside the logarithm keeps it finite, and makes it wrong: where all weights are smaller still,
+    only the constant is left. Take the largest value out first."""
+    log_w = _logs(log_joint, log_q)
+    with np.errstate(over="ignore"):
+        return log_w.mean(axis=0), np.log(np.exp(log_w).mean(axis=0) + 1e-12)
+
+
+@ex.wrong
+def means_apart(log_joint, log_q):
+    """You divided the mean of p by the mean of q. The second bound is the mean of the ratios: divide first."""
+    log_w = _logs(log_joint, log_q)
+    return log_w.mean(axis=0), _log_mean(log_joint) - _log_mean(log_q)
+
+
+@ex.wrong
+def sum_of_logarithms(log_joint, log_q):
+    """The second bound is right; the first is a mean over the draws, and you took their sum."""
+    log_w = _logs(log_joint, log_q)
+    return log_w.sum(axis=0), _log_mean(log_w)
+
+
+@ex.wrong
+def multiplied(log_joint, log_q):
+    """You added the logarithms, which multiplies p and q. The weight is p divided by q."""
+    log_w = _logs(log_joint, -log_q)
+    return log_w.mean(axis=0), _log_mean(log_w)
+
+
+@ex.wrong
+def exchanged(log_joint, log_q):
+    """Both bounds are right, in the wrong order: the ELBO comes first."""
+    log_w = _logs(log_joint, log_q)
+    return _log_mean(log_w), log_w.mean(axis=0)
+
+
+@ex.wrong
+def broadcasts(log_joint, log_q):
+    """Right where the shapes agree. Where they differ, NumPy broadcasts silently; refuse them with a ValueError."""
+    log_w = log_joint - log_q
+    return log_w.mean(axis=0), _log_mean(log_w)
 
 
 @ex.right
 def by_logaddexp(log_joint, log_q):
+    if np.shape(log_joint) != np.shape(log_q):
+        raise ValueError("one log q for each log p, please")
     log_w = np.subtract(log_joint, log_q)
     return np.sum(log_w, axis=0) / len(log_w), np.logaddexp.reduce(log_w, axis=0) - np.log(len(log_w))
 
@@ -1961,6 +2316,50 @@ def unweighted(x, reconstruction, mean, log_variance, beta):
     return np.mean(error.sum(axis=1) + kl.sum(axis=1))
 
 
+@ex.wrong
+def maximised_error(x, reconstruction, mean, log_variance, beta):
+    """The squared error has the wrong sign: whoever lowers this loss makes the error as large as possible."""
+    error, kl = _parts(x, reconstruction, mean, log_variance)
+    return np.mean(-error.sum(axis=1) + beta * kl.sum(axis=1))
+
+
+@ex.wrong
+def weighted_error(x, reconstruction, mean, log_variance, beta):
+    """Sums and mean are right; beta is at the wrong term. It is the price of the code."""
+    error, kl = _parts(x, reconstruction, mean, log_variance)
+    return np.mean(beta * error.sum(axis=1) + kl.sum(axis=1))
+
+
+@ex.wrong
+def divided_by_beta(x, reconstruction, mean, log_variance, beta):
+    """Right but for a factor: you kept the 1 / beta of (16.7), which is one of its constants."""
+    error, kl = _parts(x, reconstruction, mean, log_variance)
+    return np.mean(error.sum(axis=1) / beta + kl.sum(axis=1))
+
+
+@ex.wrong
+def half_lost(x, reconstruction, mean, log_variance, beta):
+    """Sums and mean are right, but the KL counts twice: its factor one half has been lost."""
+    error, kl = _parts(x, reconstruction, mean, log_variance)
+    return np.mean(error.sum(axis=1) + 2 * beta * kl.sum(axis=1))
+
+
+@ex.wrong
+def code_by_batch(x, reconstruction, mean, log_variance, beta):
+    """The KL is added up along axis 0, the batch, and averaged over the numbers of the code: it is the other way
+    round."""
+    error, kl = _parts(x, reconstruction, mean, log_variance)
+    return np.mean(error.sum(axis=1)) + beta * np.mean(kl.sum(axis=0))
+
+
+@ex.wrong
+def wrong_size(x, reconstruction, mean, log_variance, beta):
+    """You made the mean a sum by a factor, and took the wrong one: the KL has as many terms as the code has numbers,
+    not as the picture has pixels."""
+    error, kl = _parts(x, reconstruction, mean, log_variance)
+    return np.mean(error.sum(axis=1) + beta * x.shape[1] * kl.mean(axis=1))
+
+
 @ex.right
 def by_products(x, reconstruction, mean, log_variance, beta):
     off = (x - reconstruction).ravel()
@@ -2011,6 +2410,15 @@ def _(rng):
         batch, k, pixels = (int(n) for n in rng.integers(2, 6, 3))
         W, b = rng.normal(size=(k, pixels)), rng.normal(size=pixels)
         yield W, b, rng.normal(size=(batch, k)), rng.normal(size=(batch, pixels)), float(rng.uniform(0.05, 0.5))
+
+
+@ex.drive
+def and_look_at_the_arguments(answer, W, b, z, x, rate):
+    before = [array.copy() for array in (W, b, z, x)]
+    after = answer(W, b, z, x, rate)
+    if not all(np.array_equal(now, then) for now, then in zip((W, b, z, x), before)):
+        return "a change of its arguments"
+    return after
 
 
 @ex.oracle
@@ -2076,6 +2484,53 @@ def sum_over_the_batch(W, b, z, x, rate):
     return _step(W, b, z, x, rate, len(x), len(x))
 
 
+@ex.wrong
+def weights_summed(W, b, z, x, rate):
+    """b is right. The step of W is too long: the loss is the mean over the batch, and z.T @ off is a sum over it."""
+    return _step(W, b, z, x, rate, for_W=len(x))
+
+
+@ex.wrong
+def bias_summed(W, b, z, x, rate):
+    """W is right. The step of b is too long: you added up over the batch, and the loss is the mean."""
+    return _step(W, b, z, x, rate, for_b=len(x))
+
+
+@ex.wrong
+def one_bias_for_all(W, b, z, x, rate):
+    """W is right. You took the mean over the pixels as well, so every pixel's bias moves alike; each has its own."""
+    off = z @ W + b - x
+    return _step(W, b, z, x, rate)[0], b - 2 * rate * off.mean()
+
+
+@ex.wrong
+def bias_after_weights(W, b, z, x, rate):
+    """W is right. The step of b was computed with the new W; one step of gradient descent takes both gradients at the
+    same place."""
+    moved, _ = _step(W, b, z, x, rate)
+    return moved, _step(moved, b, z, x, rate)[1]
+
+
+@ex.wrong
+def gradients_returned(W, b, z, x, rate):
+    """These are the two gradients, and they are right. Asked for are W and b after the step."""
+    off = z @ W + b - x
+    return 2 * z.T @ off / len(x), 2 * off.mean(axis=0)
+
+
+@ex.wrong
+def rate_forgotten(W, b, z, x, rate):
+    """The direction is right; the learning rate has been forgotten."""
+    return _step(W, b, z, x, 1)
+
+
+@ex.wrong
+def writes_into_arguments(W, b, z, x, rate):
+    """You wrote into the arrays that you were given (W -= ... does). Make new ones: W = W - ..."""
+    W[:], b[:] = _step(W, b, z, x, rate)
+    return W, b
+
+
 @ex.right
 def by_one_matrix(W, b, z, x, rate):
     longer = np.hstack([z, np.ones((len(z), 1))])
@@ -2099,9 +2554,9 @@ check("16.7", decoder_step)
 # | price of a code | $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)$, a sum | (16.6) |
 # | VAE | $\|x - \hat x\|^2 + \beta\, \mathrm{KL}$, with $\beta = 2 s^2$; mean over the batch only | (16.7) |
 # | reparameterisation | $z = \mu + \sigma \odot \varepsilon$, $\varepsilon \sim \mathcal N(0, I)$ | (16.8) |
-# | vector quantisation | $q(z) = e_j$ with $j = \arg\min_i \|z - e_i\|^2$ | (16.9) |
-# | straight through | $z_q = z + \operatorname{sg}(q(z) - z)$ | (16.10) |
-# | VQ-VAE | error $+ \|\operatorname{sg}(z) - q(z)\|^2 + \gamma \|z - \operatorname{sg}(q(z))\|^2$ | (16.11) |
+# | vector quantisation | $Q(z) = e_j$ with $j = \arg\min_i \|z - e_i\|^2$ | (16.9) |
+# | straight through | $z_q = z + \operatorname{sg}(Q(z) - z)$ | (16.10) |
+# | VQ-VAE | error $+ \|\operatorname{sg}(z) - Q(z)\|^2 + \gamma \|z - \operatorname{sg}(Q(z))\|^2$ | (16.11) |
 # | codes in use | perplexity $\exp(-\sum_j p_j \log p_j)$ | (16.12) |
 #
 # ## References
