@@ -1178,8 +1178,8 @@ claim(
 
 # %% [markdown]
 # Read this with care: one seed, small networks, seconds of training. ResNet and DenseNet differ from the others in
-# two things, normalisation and short ways from end to end, and the table cannot tell which of them did what. Nor do
-# fewer multiply-adds mean fewer seconds, as its last column shows: many thin layers take more time than their
+# two things, normalisation and short ways from end to end, and the table cannot tell which of them did what. Nor are
+# multiply-adds seconds, and its last column does not follow them: many thin layers take more time than their
 # arithmetic, to build and to run, which is one reason for the network of the next section.
 
 # %% [markdown]
