@@ -87,6 +87,7 @@ def shuffled(x):
         (lambda x: x[::-1], "reversed along axis 0"),
         (lambda x: x.astype(float), "not their type"),
         (lambda x: x / 0, "not finite"),
+        (lambda x: x + (x > 10**6), ""),
         (lambda x: exit(), "use return"),
         (lambda x: unknown, "unknown is defined neither"),  # noqa: F821
         (forgets_the_start, "used before it has one"),
@@ -95,7 +96,9 @@ def shuffled(x):
     ],
 )
 def test_hints_that_know_nothing_of_the_exercise(answer, words):
-    spec = exercises.Exercise("1.1", draw=lambda rng: (n + np.arange(4) ** 2 for n in range(5)), judge=lambda x: x)
+    spec = exercises.Exercise(
+        "1.1", draw=lambda rng: (n + np.array([0, 1, 4, 10**7]) for n in range(5)), judge=lambda x: x
+    )
     cases = spec.draw_cases()
     with np.errstate(all="ignore"):
         outcomes = [spec.run(answer, case) for case in cases]
