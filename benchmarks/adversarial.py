@@ -2,10 +2,11 @@
 
     .venv/bin/python benchmarks/adversarial.py [--runs 9] [--seconds 3]
 
-A round trains the discriminator once and the generator once, on 64 pictures. The rival is one `tf.function` with two
-gradient tapes, its losses read after each round as `train_on_batch` reads them. Both begin from the same weights and
-see the same batches, and must report the same losses, or they would not do the same work. They run in turns
-(A B A B ...) and the ratio is taken pair by pair, so that a machine whose speed drifts does not matter.
+A round trains the discriminator once and the generator once, on 64 pictures. There are two rivals with gradient tapes:
+a `tf.function` for each player's step, so that the players may take turns as they like, and one for the whole round,
+whose order is fixed. Losses are read as `train_on_batch` reads them. All begin from the same weights and see the same
+batches, and must report the same losses, or they would not do the same work. They run in turns (A B C A B C ...), and
+the ratios are taken turn by turn, so that a machine whose speed drifts does not matter.
 """
 
 import argparse
@@ -34,8 +35,8 @@ def main():
     machine = results.machine()
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     print(f"{machine['device']}; {versions}\n")
-    print(f"| networks | two models, rounds a second | GradientTape | ratio (median of {options.runs} pairs) | range |")
-    print("|---|---|---|---|---|")
+    print("| networks | rival | rounds a second, rival | two models | ratio, median | range |")
+    print("|---|---|---|---|---|---|")
     lesson = definitions("17")
     for name, shape, generator, discriminator in (
         ("DCGAN, 28 x 28", (28, 28, 1), lesson["dcgan_generator"], lesson["dcgan_discriminator"]),
@@ -46,9 +47,12 @@ def main():
             lambda: lesson["relu_network"](2, 1),
         ),
     ):
-        turns, tape, ratios = compare(lesson, shape, generator, discriminator, options)
-        span = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        print(f"| {name} | {turns:.0f} | {tape:.0f} | {statistics.median(ratios):.2f} | {span} |")
+        turns, *rivals = compare(lesson, shape, generator, discriminator, options)
+        for rival, rounds in zip(("a function for each player", "one function for both"), rivals):
+            ratios = [a / b for a, b in zip(turns, rounds)]
+            span = f"{min(ratios):.2f} to {max(ratios):.2f}"
+            speeds = f"{statistics.median(rounds):.0f} | {statistics.median(turns):.0f}"
+            print(f"| {name} | {rival} | {speeds} | {statistics.median(ratios):.2f} | {span} |")
 
 
 def definitions(number):
@@ -62,29 +66,29 @@ def definitions(number):
 
 
 def compare(lesson, shape, build_generator, build_discriminator, options):
-    """Rounds a second of both, medians, and the ratio of each pair of runs."""
-    first = build_generator(), build_discriminator()
-    second = build_generator(), build_discriminator()
-    for mine, other in zip(first, second):
-        other.set_weights(mine.get_weights())
+    """Rounds a second of the two models and of both rivals: a list each, with one entry for every turn."""
+    pairs = [(build_generator(), build_discriminator()) for _ in range(3)]
+    for pair in pairs[1:]:
+        for network, first in zip(pair, pairs[0]):
+            network.set_weights(first.get_weights())
     rng = np.random.default_rng(0)
     pictures = rng.uniform(-1, 1, size=(50, BATCH, *shape)).astype("float32")
-    noise = rng.normal(size=(2, 50, BATCH, first[0].input_shape[-1])).astype("float32")
-    rivals = two_models(lesson, *first), two_tapes(*second)
-    losses = [[rival(pictures[i], *noise[:, i]) for i in range(3)] for rival in rivals]
-    if not np.allclose(*losses, rtol=1e-3, atol=1e-4):
-        sys.exit(f"the two do not do the same work; the losses of their first rounds:\n{losses[0]}\n{losses[1]}")
-    rounds = max(10, round(options.seconds * rate(rivals[0], pictures, noise, 10)))
-    pairs = [[rate(rival, pictures, noise, rounds) for rival in rivals] for _ in range(options.runs)]
-    turns, tape = (statistics.median(column) for column in zip(*pairs))
-    return turns, tape, [a / b for a, b in pairs]
+    noise = rng.normal(size=(2, 50, BATCH, pairs[0][0].input_shape[-1])).astype("float32")
+    players = two_models(lesson, *pairs[0]), two_tapes(*pairs[1], fused=False), two_tapes(*pairs[2], fused=True)
+    losses = [[play(pictures[i], *noise[:, i]) for i in range(3)] for play in players]
+    for other in losses[1:]:
+        if not np.allclose(losses[0], other, rtol=1e-3, atol=1e-4):
+            sys.exit(f"they do not do the same work; the losses of their first rounds:\n{losses[0]}\n{other}")
+    rounds = max(10, round(options.seconds * rate(players[0], pictures, noise, 10)))
+    turns = [[rate(play, pictures, noise, rounds) for play in players] for _ in range(options.runs)]
+    return list(zip(*turns))
 
 
-def rate(rival, pictures, noise, rounds):
+def rate(play, pictures, noise, rounds):
     """Rounds a second."""
     begin = time.perf_counter()
     for i in range(rounds):
-        rival(pictures[i % 50], *noise[:, i % 50])
+        play(pictures[i % 50], *noise[:, i % 50])
     return rounds / (time.perf_counter() - begin)
 
 
@@ -100,28 +104,37 @@ def two_models(lesson, generator, discriminator):
     return play
 
 
-def two_tapes(generator, discriminator):
-    """The same round by hand."""
+def two_tapes(generator, discriminator, fused):
+    """The same round by hand. fused: in one function, instead of one for each player's step."""
     d_adam, g_adam = (keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in range(2))
     d_adam.build(discriminator.trainable_variables)
     g_adam.build(generator.trainable_variables)
 
     @tf.function
-    def step(real, z_d, z_g):
-        fake = generator(z_d, training=True)
+    def d_step(real, z):
+        fake = generator(z, training=True)
         with tf.GradientTape() as tape:
             judged = discriminator(real, training=True), discriminator(fake, training=True)
-            d_loss = tf.reduce_mean(tf.nn.softplus(-judged[0])) + tf.reduce_mean(tf.nn.softplus(judged[1]))
+            loss = tf.reduce_mean(tf.nn.softplus(-judged[0])) + tf.reduce_mean(tf.nn.softplus(judged[1]))
         variables = discriminator.trainable_variables
-        d_adam.apply_gradients(zip(tape.gradient(d_loss, variables), variables))
+        d_adam.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        return loss
+
+    @tf.function
+    def g_step(z):
         with tf.GradientTape() as tape:
-            g_loss = tf.reduce_mean(tf.nn.softplus(-discriminator(generator(z_g, training=True), training=True)))
+            loss = tf.reduce_mean(tf.nn.softplus(-discriminator(generator(z, training=True), training=True)))
         variables = generator.trainable_variables
-        g_adam.apply_gradients(zip(tape.gradient(g_loss, variables), variables))
-        return d_loss, g_loss
+        g_adam.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        return loss
+
+    @tf.function
+    def both(real, z_d, z_g):
+        return d_step(real, z_d), g_step(z_g)
 
     def play(real, z_d, z_g):
-        return tuple(float(loss) for loss in step(real, z_d, z_g))
+        losses = both(real, z_d, z_g) if fused else (d_step(real, z_d), g_step(z_g))
+        return tuple(float(loss) for loss in losses)
 
     return play
 

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOME = {
     "start": "course.settings",
     "budget": "course.settings",
+    "at_once": "course.settings",
     "seed": "course.settings",
     "prove": "course.proofs",
     "claim": "course.proofs",

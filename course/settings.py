@@ -56,6 +56,14 @@ def budget(quick, full):
     return {"quick": quick, "full": full}[budget_name()]
 
 
+def at_once(steps):
+    """How many batches `compile(steps_per_execution=...)` may take in one call, which saves the time between them:
+    `steps`, and 1 on PyTorch, for Keras can do no more there."""
+    import keras
+
+    return 1 if keras.backend.backend() == "torch" else steps
+
+
 def import_keras():
     """Import Keras without the log lines that TensorFlow's C++ part writes to stderr before it can be told not to."""
     if "keras" in sys.modules:

@@ -56,7 +56,7 @@ import numpy as np
 from keras import layers, ops
 from scipy import integrate, optimize, signal, special, stats
 
-from course import budget, check, claim, data, gradient, plots, prove, record, start
+from course import at_once, budget, check, claim, data, gradient, plots, prove, record, start
 
 rng = start("02")  # seeds everything from COURSE_SEED and sets the style of the figures
 BLUE, ORANGE, GREEN = plots.COLOURS[:3]
@@ -99,11 +99,11 @@ for name, net, rate in [
     ("ten layers of sigmoids", network([100] * 10, "sigmoid", "glorot_normal"), 0.1),
     ("a large learning rate", network([100]), 4.0),
 ]:
-    net.compile(keras.optimizers.SGD(rate), LOSS, jit_compile=False)
+    net.compile(keras.optimizers.SGD(rate), LOSS)
     batches = rng.integers(len(images), size=(200, 32))
     losses[name] = [float(net.train_on_batch(images[batch], labels[batch])) for batch in batches]
 crammer = network([128, 128])
-crammer.compile(keras.optimizers.Adam(0.003), LOSS, jit_compile=False)
+crammer.compile(keras.optimizers.Adam(0.003), LOSS)
 known = images[:1000], labels[:1000]
 log = crammer.fit(*known, validation_data=(unseen, true_labels), validation_batch_size=2500, epochs=16, verbose=0)
 
@@ -969,7 +969,7 @@ tiny_to_absurd = (0.001, 0.03, 1.0, 30.0)
 rates, by_scale = {0.02: tiny_to_absurd, 2.0: (0.05,), 200.0: tiny_to_absurd}, defaultdict(list)
 for variance, choices in rates.items():
     net = network([100] * 10, weights=keras.initializers.VarianceScaling(variance, "fan_in", "untruncated_normal"))
-    net.compile(keras.optimizers.SGD(), LOSS, metrics=["accuracy"], steps_per_execution=20, jit_compile=False)
+    net.compile(keras.optimizers.SGD(), LOSS, metrics=["accuracy"], steps_per_execution=at_once(20))
     beginning = net.get_weights()
     for rate in choices:
         net.set_weights(beginning)
@@ -1076,7 +1076,7 @@ rates = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 curves = {}
 for name, normalised in {"plain": False, "batch normalisation": True}.items():
     net = network([100] * 4, normalise=normalised)
-    net.compile(keras.optimizers.SGD(), LOSS, metrics=["accuracy"], steps_per_execution=20, jit_compile=False)
+    net.compile(keras.optimizers.SGD(), LOSS, metrics=["accuracy"], steps_per_execution=at_once(20))
     beginning, curves[name] = net.get_weights(), []
     for rate in rates:
         net.set_weights(beginning)
@@ -1346,7 +1346,7 @@ for units in (100, 8):
     for contestant, (strength, share) in CONTESTANTS.items():
         net = network([units], dropout=share)
         optimizer = keras.optimizers.AdamW(0.003, weight_decay=strength)
-        net.compile(optimizer, LOSS, steps_per_execution=20, jit_compile=False)
+        net.compile(optimizer, LOSS, steps_per_execution=at_once(20))
         optimizer.build(net.trainable_variables)
         fresh = [np.array(ops.convert_to_numpy(variable)) for variable in optimizer.variables]
         for (name, repeat), (x, y, weights) in draws.items():
@@ -1478,7 +1478,7 @@ def answers(model, x, together):
 
 # %%
 finished = network([100, 100], normalise=True, dropout=0.3)
-finished.compile(keras.optimizers.Adam(0.003), LOSS, jit_compile=False)
+finished.compile(keras.optimizers.Adam(0.003), LOSS)
 finished.fit(images, labels, batch_size=50, epochs=budget(quick=6, full=20), verbose=0)
 asked, wanted = unseen[:128], true_labels[:128]
 as_trained = finished.get_weights()

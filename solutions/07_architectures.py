@@ -624,14 +624,12 @@ class StopWhereLost(keras.callbacks.Callback):
 
 
 def fit(model, images, labels, epochs, batch, optimizer):
-    """Train by cross-entropy on logits; returns Keras's history. XLA is left out on TensorFlow: it compiles for longer
-    than these small networks train."""
+    """Train by cross-entropy on logits; returns Keras's history."""
     classes = model.output.shape[-1]
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels from {labels.min()} to {labels.max()} do not fit a network with {classes} outputs")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    eager = {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}
-    model.compile(optimizer, loss, metrics=["accuracy"], **eager)
+    model.compile(optimizer, loss, metrics=["accuracy"])
     callbacks = [StopWhereLost()]
     return model.fit(images, labels, batch_size=batch, epochs=epochs, verbose=0, callbacks=callbacks).history
 
@@ -2045,6 +2043,7 @@ def variant(
     from_x=True,
     first=True,
     bias=True,
+    large=5,
 ):
     def conv(x, filters, k, activation=wide):
         return layers.Conv2D(filters, k, padding="same", activation=activation, use_bias=bias)(x)
@@ -2052,7 +2051,7 @@ def variant(
     pooling = layers.MaxPooling2D if pool == "max" else layers.AveragePooling2D
     one = conv(x, n1, 1)
     three = conv(conv(x, r3, 1, narrow) if from_x else conv(one, r3, 1, narrow), n3, 3)
-    five = conv(conv(x, r5, 1, narrow) if from_x else conv(three, r5, 1, narrow), n5, 5)
+    five = conv(conv(x, r5, 1, narrow) if from_x else conv(three, r5, 1, narrow), n5, large)
     pooled = x if pool is None else pooling(3, 1, "same")(x)
     last = conv(pooled, p, 1) if first else pooling(3, 1, "same")(conv(x, p, 1))
     ends = one, three, five, last
@@ -2151,6 +2150,18 @@ def narrowed_too_late(x, n1, r3, n3, r5, n5, p):
     pooled = layers.MaxPooling2D(3, 1, "same")(x)
     ends = conv(x, n1, 1), conv(conv(x, r3, 3), n3, 1), conv(conv(x, r5, 5), n5, 1), conv(pooled, p, 1)
     return layers.Concatenate()(list(ends))
+
+
+@ex.wrong
+def three_for_five(x, *sizes):
+    """The third path has a kernel of 3 x 3, copied from the second; its own is 5 x 5."""
+    return variant(x, *sizes, large=3)
+
+
+@ex.wrong
+def exchanged_bottlenecks(x, n1, r3, n3, r5, n5, p):
+    """The bottlenecks are exchanged: r3 filters stand before the 3 x 3 kernel and r5 before the 5 x 5 one."""
+    return variant(x, n1, r5, n3, r3, n5, p)
 
 
 @ex.right
@@ -2269,7 +2280,19 @@ def _(shape, filters, stride, seed):  # in NumPy, with no layer
     return {"parameters": sum(parameters), "outputs, with known weights": np.maximum(path + shortcut, 0)}
 
 
-def variant(x, filters, stride, bias=False, strides=None, project=None, end="relu", normed=True, inner=True, join=None):
+def variant(
+    x,
+    filters,
+    stride,
+    bias=False,
+    strides=None,
+    project=None,
+    end="relu",
+    normed=True,
+    inner=True,
+    join=None,
+    across=1,
+):
     first, second = strides or (stride, 1)
     path = layers.Conv2D(filters, 3, first, "same", use_bias=bias)(x)
     path = layers.BatchNormalization()(path)
@@ -2277,7 +2300,7 @@ def variant(x, filters, stride, bias=False, strides=None, project=None, end="rel
     path = layers.Conv2D(filters, 3, second, "same", use_bias=bias)(path)
     path = layers.BatchNormalization()(path)
     if stride > 1 or x.shape[-1] != filters if project is None else project:
-        x = layers.Conv2D(filters, 1, stride, "same", use_bias=bias)(x)
+        x = layers.Conv2D(filters, across, stride, "same", use_bias=bias)(x)
         x = layers.BatchNormalization()(x) if normed else x
     if end == "before":
         return layers.Add()([layers.ReLU()(path), x])
@@ -2335,6 +2358,22 @@ def strided_later(x, filters, stride):
 def shortcut_not_normed(x, filters, stride):
     """Where the shortcut has a convolution, batch normalisation follows it there too."""
     return variant(x, filters, stride, normed=False)
+
+
+@ex.wrong
+def nothing_normed(x, filters, stride):
+    """There is no batch normalisation; it follows each convolution, on the path and in the shortcut."""
+    path = layers.Conv2D(filters, 3, stride, "same", use_bias=False, activation="relu")(x)
+    path = layers.Conv2D(filters, 3, padding="same", use_bias=False)(path)
+    if stride > 1 or x.shape[-1] != filters:
+        x = layers.Conv2D(filters, 1, stride, use_bias=False)(x)
+    return layers.ReLU()(layers.Add()([path, x]))
+
+
+@ex.wrong
+def three_in_the_shortcut(x, filters, stride):
+    """The shortcut's convolution is 1 x 1: it is to match shapes, not to look at neighbours. Yours is 3 x 3."""
+    return variant(x, filters, stride, across=3)
 
 
 @ex.wrong

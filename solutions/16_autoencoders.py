@@ -60,7 +60,7 @@ from scipy import integrate, linalg, stats
 from scipy.spatial import KDTree, Voronoi, voronoi_plot_2d
 from sklearn.decomposition import PCA
 
-from course import budget, check, claim, data, gradient, plots, prove, record, seed, start
+from course import at_once, budget, check, claim, data, gradient, plots, prove, record, seed, start
 
 rng = start("16")  # seeds everything from COURSE_SEED and sets the style of the figures
 CODE = 32  # how many numbers may be written down about a digit
@@ -330,7 +330,7 @@ def conv_decoder(inputs):
 
 # %%
 class StopWhereLost(keras.callbacks.Callback):
-    """Ends a training run with a FloatingPointError as soon as its loss is infinite or not a number."""
+    """Ends a training run with a FloatingPointError as soon as it hears of a loss that is infinite or not a number."""
 
     def on_train_begin(self, logs=None):
         self.finite = "never"
@@ -358,7 +358,8 @@ def train(model, inputs, targets, steps, loss=squared_error, rounds=PARTS, betwe
         raise ValueError(f"axis 0 has size {len(inputs)} in the inputs and {len(targets)} in the targets")
     if steps < rounds:
         raise ValueError(f"{steps} steps cannot be made in {rounds} rounds: at least one step a round is needed")
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, steps)), loss)
+    falling = keras.optimizers.schedules.CosineDecay(3e-3, steps)
+    model.compile(keras.optimizers.Adam(falling), loss, steps_per_execution=at_once(10))
     draws = np.random.default_rng(seed())
     for _ in range(rounds):
         chosen = draws.integers(len(inputs), size=64 * (steps // rounds))

@@ -69,7 +69,6 @@ from course import budget, check, claim, data, gradient, plots, prove, record, s
 
 rng = start("18")  # seeds everything from COURSE_SEED and sets the style of the figures
 BLUE, ORANGE, GREEN, PINK = plots.COLOURS[:4]
-JIT = False if keras.backend.backend() == "tensorflow" else "auto"  # XLA on a CPU has slow convolutions
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(9.5, 2.5), width_ratios=[1, 1, 1, 1.5])
@@ -478,6 +477,12 @@ class Player(keras.Model):
         trained = {id(variable) for variable in self.trainable_variables}
         return [variable for variable in self.variables if id(variable) not in trained]
 
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return {"loss": ops.stop_gradient(self.compute_loss(x, y, y_pred))}  # what `train_on_batch` tells
+
+    def reset_metrics(self):
+        """Nothing is kept from batch to batch."""
+
 
 class Judge(Player):
     """A discriminator: trained by (real, noise, epsilon) to tell real from generated; epsilon is not used."""
@@ -506,10 +511,15 @@ class Critic(Judge):
     def penalty(self, real, fake, epsilon):
         return gradient_penalty(self.mine, points_between(real, fake, epsilon))
 
+    def call(self, inputs, training=None):
+        real_scores, fake_scores, fake = super().call(inputs, training)
+        if training and self.penalty_weight:
+            return real_scores, fake_scores, self.penalty(inputs[0], fake, inputs[2])
+        return real_scores, fake_scores, ops.zeros(())
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        (real, _, epsilon), (real_scores, fake_scores, fake) = x, y_pred
-        loss = critic_loss(real_scores, fake_scores)
-        return loss + self.penalty_weight * self.penalty(real, fake, epsilon) if self.penalty_weight else loss
+        real_scores, fake_scores, penalty = y_pred
+        return critic_loss(real_scores, fake_scores) + self.penalty_weight * penalty
 
 
 class Generator(Player):
@@ -902,7 +912,7 @@ def shares(batch, axes):
 
 def train_alone(player, optimizer, real, fake, steps, batch=128):
     """Train a judge or critic between two fixed samples (N, ...), whose `opponent` passes on what it gets."""
-    player.compile(optimizer, jit_compile=JIT)
+    player.compile(optimizer)
     loss = 0.0
     for _ in range(steps):
         rows = rng.integers(len(real), size=(2, batch))
@@ -1053,7 +1063,6 @@ for axis, (name, matrix), colour in zip(axes, matrices.items(), (GREEN, BLUE)):
     axis.hist(matrix.ravel(), 41, color=colour)
     axis.set(title=name, xlabel="weight of the second layer", ylabel="weights of 4,096")
 at_the_wall = np.mean(np.abs(matrices["clipped"]) > 0.099)
-singular = {name: np.linalg.svd(matrix, compute_uv=False) for name, matrix in matrices.items()}
 print(f"{at_the_wall:.0%} of the clipped critic's weights in this layer lie within a hundredth of c")
 tried, steepest = [0.01, 0.1, 1.0], []
 for c in tried:
@@ -1137,7 +1146,7 @@ def two_players(method, judge, generator, rates, penalty_weight):
             optimizer = keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.9)
         else:
             optimizer = keras.optimizers.RMSprop(rate)
-        player.compile(optimizer, jit_compile=JIT)
+        player.compile(optimizer)
     return first, second
 
 
@@ -1343,9 +1352,7 @@ mnist = data.mnist()
 digits = mnist.x_train[: budget(quick=10_000, full=60_000), ..., None].astype("float32") / 127.5 - 1
 tests = mnist.x_test[:1000, ..., None].astype("float32") / 127.5 - 1
 reader, features = digit_reader()
-reader.compile(
-    keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=JIT
-)
+reader.compile(keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 reader.fit(digits[:4000], mnist.y_train[:4000], 64, epochs=4, verbose=0)
 of_tests = scores_of(features, tests)
 floor = frechet_distance(scores_of(features, digits[:1000]), of_tests)
@@ -1483,9 +1490,8 @@ class NormalShares(Critic):  # snippet B
 
 class WrongSign(Critic):  # snippet C
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        (real, _, epsilon), (real_scores, fake_scores, fake) = x, y_pred
-        loss = ops.mean(real_scores) - ops.mean(fake_scores)
-        return loss + self.penalty_weight * self.penalty(real, fake, epsilon)
+        real_scores, fake_scores, penalty = y_pred
+        return ops.mean(real_scores) - ops.mean(fake_scores) + self.penalty_weight * penalty
 
 
 # %%
@@ -1520,7 +1526,7 @@ keras.utils.set_random_seed(seed())
 misled, astray = mlp(2, 1, shape["hidden"]), mlp(shape["noise"], 2, shape["hidden"])
 first, second = WrongSign(misled, astray, 1.0), Generator(astray, misled, logistic=False)
 for player in (first, second):
-    player.compile(keras.optimizers.Adam(1e-3, beta_1=0.0, beta_2=0.9), jit_compile=JIT)
+    player.compile(keras.optimizers.Adam(1e-3, beta_1=0.0, beta_2=0.9))
 flight = []
 for update in play(first, second, draw_ring, shape["noise"], 60, 5, 20):
     flight.append(best_pairing(fresh_ring, scores_of(astray, same_noise))[0])

@@ -52,7 +52,7 @@ from keras import layers, ops
 from scipy import ndimage, special, stats
 from sklearn.linear_model import Ridge
 
-from course import budget, check, claim, data, plots, prove, record, start
+from course import at_once, budget, check, claim, data, plots, prove, record, start
 
 rng = start("20")  # seeds everything from COURSE_SEED and sets the style of the figures
 ANGLES = ["0°", "90°", "180°", "270°"]  # to the left, as everywhere in this chapter
@@ -263,15 +263,15 @@ class StopWhereLost(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if not np.isfinite(logs["loss"]):
             raise FloatingPointError(
-                f"the loss is {logs['loss']} in batch {batch}: try a smaller learning rate, and see whether the "
-                "pictures hold numbers from 0 to 1. The weights are spoilt; build the model anew."
+                f"the loss is {logs['loss']}: try a smaller learning rate, and see whether the pictures hold numbers "
+                "from 0 to 1. The weights are spoilt; build the model anew."
             )
 
 
 def prepare(model, steps, rate=3e-3):
     """Compile a model for so many steps of Adam, the learning rate falling to 0."""
     decay = keras.optimizers.schedules.CosineDecay(rate, steps)
-    model.compile(keras.optimizers.Adam(decay), CROSS_ENTROPY)
+    model.compile(keras.optimizers.Adam(decay), CROSS_ENTROPY, steps_per_execution=at_once(10))
     return model
 
 

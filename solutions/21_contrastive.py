@@ -66,7 +66,7 @@ from sklearn.linear_model import Ridge
 from sklearn.manifold import TSNE
 from sklearn.metrics.pairwise import paired_euclidean_distances
 
-from course import budget, check, claim, data, gradient, plots, prove, record, seed, start
+from course import at_once, budget, check, claim, data, gradient, plots, prove, record, seed, start
 
 rng = start("21")  # seeds everything from COURSE_SEED and sets the style of the figures
 DIGITS = np.arange(10)
@@ -767,8 +767,8 @@ class StopWhereLost(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if not np.isfinite(logs["loss"]):
             raise FloatingPointError(
-                f"the loss is {logs['loss']} in batch {batch}: try a higher temperature or a smaller learning rate. "
-                "The weights are spoilt; build the model anew."
+                f"the loss is {logs['loss']}: try a higher temperature or a smaller learning rate. The weights are "
+                "spoilt; build the model anew."
             )
 
 
@@ -781,7 +781,7 @@ def contrast(x, views, epochs, pairs=PAIRS, temperature=TEMPERATURE, loss_of_vie
     x = x[: len(x) // pairs * pairs]
     model = SimCLR(new_encoder(x.shape[1:]), views, temperature, loss_of_views)
     decay = keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(x) // pairs)
-    model.compile(keras.optimizers.Adam(decay))
+    model.compile(keras.optimizers.Adam(decay), steps_per_execution=at_once(10))
     history = model.fit(x, batch_size=pairs, epochs=epochs, verbose=0, callbacks=[StopWhereLost()])
     return model, history.history["loss"]
 
@@ -860,7 +860,7 @@ def from_scratch(x, y, new, new_y, draws, views, steps):
         classifier = keras.Sequential([views, *answers])
         decay = keras.optimizers.schedules.CosineDecay(1e-3, steps)
         cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        classifier.compile(keras.optimizers.Adam(decay), cross_entropy)
+        classifier.compile(keras.optimizers.Adam(decay), cross_entropy, steps_per_execution=at_once(10))
         seen = np.concatenate([rng.permutation(chosen) for _ in range(steps // 2)])  # half of them in a step
         classifier.fit(x[seen], y[seen], len(chosen) // 2, verbose=0, callbacks=[StopWhereLost()])
         found.append(np.mean(run(keras.Sequential(answers), new).argmax(axis=1) == new_y))

@@ -149,6 +149,22 @@ def test_the_budget_without_a_gpu_or_with_one(backend):
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
+FIT = """
+import keras, numpy as np
+from course import at_once
+model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse", steps_per_execution=at_once(4))
+model.fit(np.ones((23, 2)), np.ones((23, 1)), batch_size=5, verbose=0)
+assert int(model.optimizer.iterations) == 5
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_batches_at_once(backend):
+    pytest.importorskip(backend)
+    subprocess.run([sys.executable, "-c", FIT], check=True, env=os.environ | {"KERAS_BACKEND": backend})
+
+
 GRADIENT = """
 import numpy as np
 from keras import ops
