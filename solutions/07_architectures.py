@@ -630,6 +630,7 @@ def fit(model, images, labels, epochs, batch, optimizer):
         raise ValueError(f"labels from {labels.min()} to {labels.max()} do not fit a network with {classes} outputs")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"])
+    optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
     callbacks = [StopWhereLost()]
     return model.fit(images, labels, batch_size=batch, epochs=epochs, verbose=0, callbacks=callbacks).history
 

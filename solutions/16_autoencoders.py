@@ -360,6 +360,7 @@ def train(model, inputs, targets, steps, loss=squared_error, rounds=PARTS, betwe
         raise ValueError(f"{steps} steps cannot be made in {rounds} rounds: at least one step a round is needed")
     falling = keras.optimizers.schedules.CosineDecay(3e-3, steps)
     model.compile(keras.optimizers.Adam(falling), loss, steps_per_execution=at_once(10))
+    model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
     draws = np.random.default_rng(seed())
     for _ in range(rounds):
         chosen = draws.integers(len(inputs), size=64 * (steps // rounds))

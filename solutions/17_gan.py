@@ -374,6 +374,7 @@ class GeneratorPlayer(Player):
 def compiled(player, rate):
     """A player with an Adam of its own, with the settings of the DCGAN paper but for the rate."""
     player.compile(keras.optimizers.Adam(rate, beta_1=0.5))
+    player.optimizer.build(player.trainable_variables)  # else TensorFlow traces the step twice
     return player
 
 

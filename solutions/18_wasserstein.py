@@ -451,7 +451,8 @@ prove("18.7", both_losses, both_by_integration, cases=bent_critics(100), rtol=1e
 # that freezing the other one needs, on every backend. (To set `opponent.trainable = False`, as one often sees, turns a
 # switch on a network that *both* players share.) Each `call` names `training`, though it never uses it: Keras passes
 # the mode on to the networks inside only if it does. Without it, whatever differs in training (batch normalisation,
-# spectral normalisation, dropout) would be in test mode, and no error would tell.
+# spectral normalisation, dropout) would be in test mode, and no error would tell. What a player tells is the loss of
+# its batch, without the running mean that Keras would keep and set back before every batch (chapter 17).
 #
 # The third input of the critic, $\varepsilon$, and its `penalty` are for later; until then `penalty_weight` is 0.
 
@@ -463,6 +464,10 @@ class Player(keras.Model):
     def __init__(self, mine, opponent):
         super().__init__()
         self.mine, self.opponent = mine, opponent
+
+    def compile(self, optimizer, **options):
+        super().compile(optimizer, **options)
+        optimizer.build(self.trainable_variables)  # else TensorFlow traces the step twice
 
     @property
     def trainable_variables(self):

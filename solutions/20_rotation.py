@@ -272,6 +272,7 @@ def prepare(model, steps, rate=3e-3):
     """Compile a model for so many steps of Adam, the learning rate falling to 0."""
     decay = keras.optimizers.schedules.CosineDecay(rate, steps)
     model.compile(keras.optimizers.Adam(decay), CROSS_ENTROPY, steps_per_execution=at_once(10))
+    model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
     return model
 
 
@@ -796,9 +797,8 @@ def retrained(x, y, new, new_y, draws, beginnings, steps):
     """The test accuracies (D,) of classifiers that begin with these weights of the body, one for each draw."""
     trunk, model = classifier(x.shape[1:])
     prepare(model, steps, rate=1e-3)
-    model.optimizer.build(model.trainable_variables)
     variables = [*model.variables, *model.optimizer.variables]
-    fresh, found = [ops.convert_to_numpy(v) for v in variables], []
+    fresh, found = [np.array(ops.convert_to_numpy(v)) for v in variables], []
     for chosen, weights in zip(draws, beginnings):
         for variable, value in zip(variables, fresh):
             variable.assign(value)  # the optimiser forgets too
