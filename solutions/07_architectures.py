@@ -629,7 +629,7 @@ def fit(model, images, labels, epochs, batch, optimizer):
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels from {labels.min()} to {labels.max()} do not fit a network with {classes} outputs")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=at_once(10))
+    model.compile(optimizer, loss, steps_per_execution=at_once(10))
     optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
     callbacks = [StopWhereLost()]
     return model.fit(images, labels, batch_size=batch, epochs=epochs, verbose=0, callbacks=callbacks).history
@@ -1129,7 +1129,7 @@ def small_five():
 
 # %%
 networks = small_five()
-epochs, batch = budget(quick=6, full=20), budget(quick=50, full=128)
+epochs, batch = budget(quick=5, full=20), budget(quick=50, full=128)
 x_learn, y_learn = (part[: budget(quick=2000, full=50000)] for part in (photos.x_train, photos.y_train))
 x_learn = scaled(x_learn)
 rows, answers = {}, {}
@@ -1291,7 +1291,7 @@ model, recipe_seconds = by_recipe(
     recipe_plan,
     photos.x_train[:count_used],
     photos.y_train[:count_used],
-    epochs=budget(quick=16, full=80),
+    epochs=budget(quick=8, full=80),
     batch=budget(quick=50, full=128),
     precision=budget(quick="float32", full="mixed_float16"),
 )
