@@ -1,10 +1,12 @@
 """Every chapter keeps the format, and its notebooks are what its source gives."""
 
 import re
+import textwrap
 
 import pytest
 
 from course import build, chapters, exercises
+from course.classroom.rules import read_rules
 
 PREREQUISITES = {"Python", "NumPy", "school calculus"}
 
@@ -90,6 +92,14 @@ def test_index_syllabus_and_results_are_derived():
     readme = (chapters.ROOT / "README.md").read_text(encoding="utf-8")
     assert build.readme_with_syllabus(everything, readme) == readme, "run: course build"
     assert build.results_page(everything) == build.results_path().read_text(encoding="utf-8"), "run: course build"
+
+
+def test_the_rules_in_the_readme_fit_the_course(tmp_path):
+    readme = (chapters.ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    path = tmp_path / "rules.toml"
+    path.write_text(textwrap.dedent("  " + example.lstrip()), encoding="utf-8")
+    read_rules(path, {c.number: c.points for c in map(chapters.read_chapter, chapters.sources())})
 
 
 def _key(tag):
