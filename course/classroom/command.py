@@ -1,6 +1,7 @@
 """The instructor's side of `course grade`: what it prints, and the reports that it makes of the results."""
 
 import os
+import textwrap
 
 from course import build, chapters, submission
 from course.classroom import report, rules, runner, sandbox, similarity
@@ -97,7 +98,7 @@ def _sum_up(results, unread, pairs, out, console):
             Text(printable(r["student"])[:40]),
             r["chapter"],
             f"{r['score']:g}/{r['max_score']:g}",
-            Text(printable(look)[:160]),
+            Text(textwrap.shorten(printable(look), 300, placeholder=" ...")),
         )
     if shown:
         console.print(table)
