@@ -1,7 +1,6 @@
 """Every chapter keeps the format, and its notebooks are what its source gives."""
 
 import re
-import textwrap
 
 import pytest
 
@@ -98,7 +97,7 @@ def test_the_rules_in_the_readme_fit_the_course(tmp_path):
     readme = (chapters.ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
     path = tmp_path / "rules.toml"
-    path.write_text(textwrap.dedent("  " + example.lstrip()), encoding="utf-8")
+    path.write_text(example, encoding="utf-8")
     read_rules(path, {c.number: c.points for c in map(chapters.read_chapter, chapters.sources())})
 
 
