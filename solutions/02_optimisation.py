@@ -1346,7 +1346,7 @@ for units in (100, 8):
     for contestant, (strength, share) in CONTESTANTS.items():
         net = network([units], dropout=share)
         optimizer = keras.optimizers.AdamW(0.003, weight_decay=strength)
-        net.compile(optimizer, LOSS, steps_per_execution=at_once(20))
+        net.compile(optimizer, LOSS, steps_per_execution=at_once(40))
         optimizer.build(net.trainable_variables)
         fresh = [np.array(ops.convert_to_numpy(variable)) for variable in optimizer.variables]
         for (name, repeat), (x, y, weights) in draws.items():
@@ -1354,9 +1354,9 @@ for units in (100, 8):
                 net.set_weights(weights)
                 for variable, value in zip(optimizer.variables, fresh):
                     variable.assign(value)
-                times, keeper = 1000 // len(x), KeepBest()  # an epoch shows 1,000 digits, if need be ten times 100
+                times, keeper = 2000 // len(x), KeepBest()  # an epoch shows 2,000 digits, the same ones again if need be
                 x, y = np.tile(x, (times, 1)), np.tile(y, times)
-                net.fit(x, y, batch_size=50, epochs=20, callbacks=[keeper] * (contestant == "plain"), verbose=0)
+                net.fit(x, y, batch_size=50, epochs=10, callbacks=[keeper] * (contestant == "plain"), verbose=0)
                 learned[contestant, name, repeat] = net.get_weights()
                 reached[contestant, name, repeat] = judged(net)
                 if contestant == "plain":
