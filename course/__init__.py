@@ -17,6 +17,8 @@ _HOME = {
     "claim": "course.proofs",
     "check": "course.exercises",
     "gradient": "course.autodiff",
+    "predict": "course.models",
+    "rewinder": "course.models",
     "record": "course.results",
 }
 _MODULES = ("data", "plots")

@@ -56,7 +56,7 @@ import numpy as np
 from keras import layers, ops
 from scipy import integrate, optimize, signal, special, stats
 
-from course import at_once, budget, check, claim, data, gradient, plots, prove, record, start
+from course import at_once, budget, check, claim, data, gradient, plots, prove, record, rewinder, start
 
 rng = start("02")  # seeds everything from COURSE_SEED and sets the style of the figures
 BLUE, ORANGE, GREEN = plots.COLOURS[:3]
@@ -1348,13 +1348,12 @@ for units in (100, 8):
         optimizer = keras.optimizers.AdamW(0.003, weight_decay=strength)
         net.compile(optimizer, LOSS, steps_per_execution=at_once(40))
         optimizer.build(net.trainable_variables)
-        fresh = [np.array(ops.convert_to_numpy(variable)) for variable in optimizer.variables]
+        rewind = rewinder(net)  # back to an optimiser that has seen nothing
         for (name, repeat), (x, y, weights) in draws.items():
             if SITUATIONS[name][2] == units:
+                rewind()
                 net.set_weights(weights)
-                for variable, value in zip(optimizer.variables, fresh):
-                    variable.assign(value)
-                times, keeper = 2000 // len(x), KeepBest()  # an epoch shows 2,000 digits, the same ones again if need be
+                keeper, times = KeepBest(), 2000 // len(x)  # an epoch shows 2,000 digits, some of them again and again
                 x, y = np.tile(x, (times, 1)), np.tile(y, times)
                 net.fit(x, y, batch_size=50, epochs=10, callbacks=[keeper] * (contestant == "plain"), verbose=0)
                 learned[contestant, name, repeat] = net.get_weights()

@@ -65,7 +65,7 @@ import numpy as np
 from keras import layers, ops
 from scipy import signal
 
-from course import at_once, budget, check, claim, data, gradient, plots, prove, record, seed, start
+from course import at_once, budget, check, claim, data, gradient, plots, predict, prove, record, seed, start
 
 rng = start("07")  # seeds everything from COURSE_SEED and sets the style of the figures
 BLUE, ORANGE, GREEN, PINK, SKY, RED = plots.COLOURS[:6]
@@ -635,12 +635,6 @@ def fit(model, images, labels, epochs, batch, optimizer):
     return model.fit(images, labels, batch_size=batch, epochs=epochs, verbose=0, callbacks=callbacks).history
 
 
-def named(model, images):
-    """The class that a model finds likeliest for each picture (n, 32, 32, 3): integers (n,)."""
-    parts = [model(images[i : i + 100], training=False) for i in range(0, len(images), 100)]
-    return np.concatenate([ops.convert_to_numpy(part) for part in parts]).argmax(axis=1)
-
-
 def falling(rate, epochs, count, batch):
     """A learning rate that falls to 0 along half a cosine over all steps of a training."""
     return keras.optimizers.schedules.CosineDecay(rate, epochs * -(-count // batch))
@@ -1146,7 +1140,7 @@ for name, plan in networks.items():
     begin = time.perf_counter()
     fit(model, x_learn, y_learn, epochs, batch, optimizer)
     seconds = time.perf_counter() - begin
-    answers[name] = named(model, x_test)
+    answers[name] = predict(model, x_test, 100).argmax(axis=1)
     accuracy = np.mean(answers[name] == y_test)
     _, parameters, work = cost(plan)
     rows[name] = parameters, work, accuracy, np.sqrt(accuracy * (1 - accuracy) / len(y_test)), seconds
@@ -1301,7 +1295,7 @@ model, recipe_seconds = by_recipe(
     batch=budget(quick=50, full=128),
     precision=budget(quick="float32", full="mixed_float16"),
 )
-guessed = named(model, photos.x_test[: len(y_test)].astype("float32"))
+guessed = predict(model, photos.x_test[: len(y_test)].astype("float32"), 100).argmax(axis=1)
 final = float(np.mean(guessed == y_test))
 sizes = [parameters_of(some_plan, (32, 32, 3)) for some_plan in (recipe_plan, PROPER)]
 print(f"{sizes[0]:,} parameters here, {sizes[1]:,} on the full budget")

@@ -60,7 +60,7 @@ from scipy import integrate, linalg, stats
 from scipy.spatial import KDTree, Voronoi, voronoi_plot_2d
 from sklearn.decomposition import PCA
 
-from course import at_once, budget, check, claim, data, gradient, plots, prove, record, seed, start
+from course import at_once, budget, check, claim, data, gradient, plots, predict, prove, record, seed, start
 
 rng = start("16")  # seeds everything from COURSE_SEED and sets the style of the figures
 CODE = 32  # how many numbers may be written down about a digit
@@ -370,20 +370,14 @@ def train(model, inputs, targets, steps, loss=squared_error, rounds=PARTS, betwe
     return model
 
 
-def run(model, x):
-    """What a model makes of x, as an array, a thousand at a time; nothing is random here, noise layers rest."""
-    parts = [model(x[i : i + 1000], training=False) for i in range(0, len(x), 1000)]
-    return np.concatenate([ops.convert_to_numpy(part) for part in parts])
-
-
 # %%
 steps = budget(quick=500, full=10_000)
 dense = train(keras.Sequential([dense_encoder(CODE), dense_decoder(CODE)]), images, images, steps)
 conv = train(keras.Sequential([conv_encoder(CODE), conv_decoder(CODE)]), images, images, steps)
-redrawn = {
+redrawn = {  # `predict` asks a model outside training, some pictures at a time, and gives an array
     "PCA": pca.inverse_transform(written).reshape(tests.shape).astype("float32"),
-    "dense": run(dense, tests),
-    "convolutional": run(conv, tests),
+    "dense": predict(dense, tests),
+    "convolutional": predict(conv, tests),
 }
 errors = {name: ops.convert_to_numpy(squared_error(tests, pictures)) for name, pictures in redrawn.items()}
 for name, error in errors.items():
@@ -462,7 +456,7 @@ SIGMA = 0.75
 denoiser = keras.Sequential([layers.GaussianNoise(SIGMA, seed=seed()), dense_encoder(CODE), dense_decoder(CODE)])
 train(denoiser, images, images, steps)
 noisy = tests + normal(*tests.shape, scale=SIGMA)
-cleaned = {"plain": run(dense, noisy), "denoising": run(denoiser, noisy)}
+cleaned = {"plain": predict(dense, noisy), "denoising": predict(denoiser, noisy)}
 left = {name: float(ops.mean(squared_error(tests, pictures))) for name, pictures in cleaned.items()}
 print("squared error: noisy {:.0f}, plain {:.1f}, denoising {:.1f}".format(784 * SIGMA**2, *left.values()))
 draw_rows({"noisy": noisy[:10].clip(0, 1), "plain": cleaned["plain"][:10], "denoising": cleaned["denoising"][:10]})
@@ -766,7 +760,7 @@ def variational(beta, k=CODE):
 
 def price_of(encoder, x):
     """The mean KL of each number of the code: (k,), in nats."""
-    mean, log_variance = np.split(run(encoder, x), 2, axis=-1)
+    mean, log_variance = np.split(predict(encoder, x), 2, axis=-1)
     return 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).mean(axis=0)
 
 
@@ -774,7 +768,7 @@ def price_of(encoder, x):
 BETA = 0.3  # a pixel may be off by about sqrt(0.15)
 vae_encoder, vae_decoder, vae = variational(BETA)
 train(vae, images, images, steps)
-vae_error = float(ops.mean(squared_error(tests, run(vae, tests))))
+vae_error = float(ops.mean(squared_error(tests, predict(vae, tests))))
 prices = price_of(vae_encoder, tests)
 print(f"squared error {vae_error:.1f}, KL {prices.sum():.1f} nats, in {np.sum(prices > 0.05)} of {CODE} numbers")
 
@@ -801,20 +795,20 @@ train(reader, images, labels, steps // 2, keras.losses.SparseCategoricalCrossent
 
 def confidence(pictures):
     """The probability that the reader gives to its answer, for each picture, and the answer."""
-    p = ops.convert_to_numpy(ops.softmax(run(reader, pictures)))
+    p = ops.convert_to_numpy(ops.softmax(predict(reader, pictures)))
     return p.max(axis=1), p.argmax(axis=1)
 
 
 made = budget(quick=1000, full=10_000)
 plain_encoder, plain_decoder = dense.layers
-codes = run(plain_encoder, images)
+codes = predict(plain_encoder, images)
 fitted = rng.multivariate_normal(codes.mean(axis=0), np.cov(codes.T), made).astype("float32")
 standard = normal(made, CODE)
 sampled = {
     "PCA": pca.inverse_transform(np.sqrt(pca.explained_variance_) * standard).clip(0, 1).reshape(-1, 28, 28, 1),
-    "plain, standard": run(plain_decoder, standard),
-    "plain, fitted": run(plain_decoder, fitted),
-    "variational": run(vae_decoder, standard),
+    "plain, standard": predict(plain_decoder, standard),
+    "plain, fitted": predict(plain_decoder, fitted),
+    "variational": predict(vae_decoder, standard),
 }
 sure = {name: confidence(pictures)[0] for name, pictures in sampled.items()}
 sure["test digits"], read = confidence(tests)
@@ -1020,13 +1014,13 @@ def train_with_book(encoder, book, decoder, x, steps, rng, care=True, rounds=6):
     some, history, (count, width) = x[:500], [], book.codes.shape
 
     def between():
-        z = run(encoder, some)
+        z = predict(encoder, some)
         history.append(perplexity(book.choices(z), count))
         if care and len(history) < rounds:
             restart_unused(book, z, rng)
 
     if care:
-        book.codes.assign(rng.permutation(run(encoder, some).reshape(-1, width))[:count])
+        book.codes.assign(rng.permutation(predict(encoder, some).reshape(-1, width))[:count])
     train(keras.Sequential([encoder, book, decoder]), x, x, steps, rounds=rounds, between=between)
     return history
 
@@ -1048,10 +1042,10 @@ grid, grid_book, from_grid = grid_encoder(WIDTH), Codebook(K, WIDTH), grid_decod
 lost_grid, lost_book, from_lost = grid_encoder(WIDTH), Codebook(K, WIDTH), grid_decoder(WIDTH)
 lively = train_with_book(grid, grid_book, from_grid, images, steps // 2, rng)
 dying = train_with_book(lost_grid, lost_book, from_lost, images, steps // 2, rng, care=False)
-letters, lost_letters = grid_book.choices(run(grid, tests)), lost_book.choices(run(lost_grid, tests))
+letters, lost_letters = grid_book.choices(predict(grid, tests)), lost_book.choices(predict(lost_grid, tests))
 used, lost_used = len(np.unique(letters)) / K, len(np.unique(lost_letters)) / K
-vq_pictures = run(from_grid, ops.convert_to_numpy(grid_book.codes)[letters])
-lost_pictures = run(from_lost, ops.convert_to_numpy(lost_book.codes)[lost_letters])
+vq_pictures = predict(from_grid, ops.convert_to_numpy(grid_book.codes)[letters])
+lost_pictures = predict(from_lost, ops.convert_to_numpy(lost_book.codes)[lost_letters])
 vq_error, lost_error = (float(ops.mean(squared_error(tests, drawn))) for drawn in (vq_pictures, lost_pictures))
 print(f"with care: {used:.0%} of the codes used, squared error {vq_error:.1f}")
 print(f"without:   {lost_used:.0%} of the codes used, squared error {lost_error:.1f}")
@@ -1110,7 +1104,7 @@ flat_codes = ops.convert_to_numpy(flat_book.codes)
 
 def place(name, x):
     """Where a space puts pictures: (batch, 2). In the quantised one, on the nearest code."""
-    z = run(spaces[name][0], x)[:, :2]  # the variational encoder's log-variances come after its means
+    z = predict(spaces[name][0], x)[:, :2]  # the variational encoder's log-variances come after its means
     return snapped(name, z)
 
 
@@ -1120,7 +1114,7 @@ def snapped(name, z):
 
 for name, (_, decoder) in spaces.items():
     z = place(name, tests)
-    error = float(ops.mean(squared_error(tests, run(decoder, z))))
+    error = float(ops.mean(squared_error(tests, predict(decoder, z))))
     print(
         "{:12} mean {:5.1f} {:5.1f}   deviation {:4.1f} {:4.1f}   ".format(name, *z.mean(axis=0), *z.std(axis=0)),
         end="",
@@ -1168,7 +1162,7 @@ plt.show()
 # Now walk the black path in thirteen equal steps, and let the decoder draw what it passes.
 
 # %%
-walks = {name: run(spaces[name][1], snapped(name, path)) for name, path in paths.items()}
+walks = {name: predict(spaces[name][1], snapped(name, path)) for name, path in paths.items()}
 leaps = {name: np.sqrt(np.square(np.diff(walk, axis=0)).sum(axis=(1, 2, 3))) for name, walk in walks.items()}
 for name, leap in leaps.items():
     print(
@@ -1211,8 +1205,8 @@ train(second[2], images, images, steps // 4, loss="mean_squared_error")  # snipp
 patients = {"as it should be": (vae_encoder, vae_decoder, vae), "snippet A": first, "snippet B": second}
 symptoms, invented = {}, {}
 for name, (encoder, decoder, model) in patients.items():
-    error = float(ops.mean(squared_error(tests, run(model, tests))))
-    invented[name] = run(decoder, normal(made, CODE))
+    error = float(ops.mean(squared_error(tests, predict(model, tests))))
+    invented[name] = predict(decoder, normal(made, CODE))
     symptoms[name] = error, price_of(encoder, tests).sum(), confidence(invented[name])[0].mean()
     print("{:16} squared error {:5.1f}   KL {:6.1f} nats   confidence {:.3f}".format(name, *symptoms[name]))
 draw_rows({name: pictures[:12] for name, pictures in invented.items()})
@@ -1244,7 +1238,7 @@ claim(
 # %%
 uphill = keras.Sequential([dense_encoder(CODE), dense_decoder(CODE)])
 train(uphill, images, images, 80, loss=lambda x, reconstruction: -squared_error(x, reconstruction))
-draw_rows({"digits": tests[:12], "uphill": run(uphill, tests[:12])})
+draw_rows({"digits": tests[:12], "uphill": predict(uphill, tests[:12])})
 
 # %% [markdown]
 # *Figure 16.11. Test digits, and what an autoencoder makes of them after a few steps of maximising the error.*

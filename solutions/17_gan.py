@@ -59,7 +59,7 @@ from scipy import linalg, optimize, stats
 from scipy.spatial import distance
 from scipy.special import expit
 
-from course import budget, check, claim, data, gradient, plots, prove, record, seed, start
+from course import budget, check, claim, data, gradient, plots, predict, prove, record, seed, start
 
 rng = start("17")  # seeds everything from COURSE_SEED and sets the style of the figures
 REAL, MADE = plots.COLOURS[1], plots.COLOURS[0]  # the colours of data and generator in all figures
@@ -439,15 +439,9 @@ def made_on_line(generator):
     return stats.norm(b, abs(w))
 
 
-def run(model, x):
-    """What a model makes of x, as an array, 500 at a time, outside training."""
-    parts = [model(x[i : i + 500], training=False) for i in range(0, len(x), 500)]
-    return np.concatenate([ops.convert_to_numpy(part) for part in parts])
-
-
 def judged(discriminator, x):
-    """D(x): a probability for each row of x."""
-    return expit(run(discriminator, np.asarray(x, "float32"))[:, 0])
+    """D(x), outside training: a probability for each row of x."""
+    return expit(predict(discriminator, np.asarray(x, "float32"))[:, 0])
 
 
 def draw_line(count):
@@ -464,7 +458,7 @@ for _ in range(400):
 
 x = np.linspace(-3, 6, 500)
 p, q = LINE.pdf(x), made_on_line(line_g).pdf(x)
-seen = np.concatenate([draw_line(2000), run(line_g, noise_for(line_g, 2000, rng))])
+seen = np.concatenate([draw_line(2000), predict(line_g, noise_for(line_g, 2000, rng))])
 ideal = best_judge(LINE.pdf(seen[:, 0]), made_on_line(line_g).pdf(seen[:, 0]))
 off_judge = np.abs(judged(line_d, seen) - ideal).mean()
 reached = value(judged(line_d, seen[:2000]), judged(line_d, seen[2000:]))
@@ -599,7 +593,7 @@ judge, z = compiled(DiscriminatorPlayer(sure_d, still_g), 0.005), noise_for(stil
 fooled, pulls = [], []
 for step in range(321):
     if step in (0, 5, 10, 20, 40, 80, 160, 320):
-        fooled.append(judged(sure_d, run(still_g, z)).mean())
+        fooled.append(judged(sure_d, predict(still_g, z)).mean())
         pulls.append([pull(sure_d, loss, 0.5, 0.0, z) for loss in (saturating, non_saturating)])
     judge.train_on_batch((draw_line(256), noise_for(still_g, 256, rng)))
 fooled, pulls = np.array(fooled), np.array(pulls)
@@ -798,7 +792,7 @@ def ring_game():
     noise = noise_for(g, 1000, rng)
 
     def shoot(turn):
-        film[turn] = run(g, noise), judged(d, mesh.reshape(-1, 2)).reshape(41, 41)
+        film[turn] = predict(g, noise), judged(d, mesh.reshape(-1, 2)).reshape(41, 41)
 
     players = (
         compiled(DiscriminatorPlayer(d, g), 1e-3),
@@ -980,9 +974,9 @@ reader.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=Tr
 chosen = rng.integers(len(images), size=64 * budget(quick=500, full=5000))
 reader.fit(images[chosen], labels[chosen], batch_size=64, verbose=0)
 features = keras.Model(reader.inputs[0], reader.layers[-2].output)
-read = run(reader, tests).argmax(axis=1)
-real_moments = moments(run(features, images))
-floor = frechet_distance(*moments(run(features, tests)), *real_moments)
+read = predict(reader, tests).argmax(axis=1)
+real_moments = moments(predict(features, images))
+floor = frechet_distance(*moments(predict(features, tests)), *real_moments)
 own = nearest_pictures(tests, images)[1]
 print(
     f"of the test digits the classifier reads {(read == test_labels).mean():.1%} right; "
@@ -993,7 +987,7 @@ print(
 # %%
 def digit_shares(pictures):
     """The share of the pictures that are read as each digit with a confidence of at least 0.9: (10,)."""
-    p = ops.convert_to_numpy(ops.softmax(run(reader, pictures)))
+    p = ops.convert_to_numpy(ops.softmax(predict(reader, pictures)))
     return np.bincount(p.argmax(axis=1)[p.max(axis=1) >= 0.9], minlength=10) / len(pictures)
 
 
@@ -1009,9 +1003,9 @@ fixed, album, measured = noise_for(gan_g, len(tests), rng), {}, []
 
 
 def look_at_digits(turn):
-    pictures = run(gan_g, fixed)
+    pictures = predict(gan_g, fixed)
     album[turn] = pictures[:12]
-    distance_to_real = frechet_distance(*moments(run(features, pictures)), *real_moments)
+    distance_to_real = frechet_distance(*moments(predict(features, pictures)), *real_moments)
     near = nearest_pictures(pictures[:500], images)[1]
     measured.append((distance_to_real, (digit_shares(pictures) >= 0.01).sum(), *np.quantile(near, [0.01, 0.5])))
 
@@ -1023,7 +1017,7 @@ players = (
 losses = play(*players, draw_digits, rounds, rng, look=look_at_digits, looks=looks)
 frechet, digits, nearest_1, nearest_50 = np.array(measured).T
 print(f"Fréchet distance {frechet[0]:.0f} at first, {frechet[-1]:.1f} in the end; {digits[-1]:.0f} digits covered")
-made_digits = run(gan_g, fixed)
+made_digits = predict(gan_g, fixed)
 _, to_training = nearest_pictures(made_digits, images)
 copied = (to_training < np.quantile(own, 0.01)).mean()
 print(f"nearer to a training digit than 99 % of the test digits are: {copied:.1%} of the made-up ones")
@@ -1096,7 +1090,7 @@ claim(
 # you hope for; see for yourself what the nearest looks like.
 
 # %%
-p = ops.convert_to_numpy(ops.softmax(run(reader, made_digits)))
+p = ops.convert_to_numpy(ops.softmax(predict(reader, made_digits)))
 order = p.max(axis=1).argsort()
 groups = {"closest to a copy": to_training.argsort()[:12], "least readable": order[:12]}
 rows = {}
@@ -1122,7 +1116,7 @@ draw_rows(rows)
 clearest = {digit: fixed[p[:, digit].argmax()] for digit in range(10)}
 draw_rows(
     {
-        f"from {a} to {b}": run(gan_g, np.linspace(clearest[a], clearest[b], 12).astype("float32"))
+        f"from {a} to {b}": predict(gan_g, np.linspace(clearest[a], clearest[b], 12).astype("float32"))
         for a, b in ((1, 7), (7, 9), (9, 0))
     }
 )
@@ -1198,7 +1192,7 @@ for name, (g, d_role, g_role) in loops.items():
         last = play(*players, draw_zeros, 400, rng)[-1]
     except FloatingPointError as error:
         last, message = (np.nan, np.nan), str(error)
-    wards[name] = run(g, noise_for(g, 12, rng))
+    wards[name] = predict(g, noise_for(g, 12, rng))
     moved = max(np.abs(new - old).max() for old, new in zip(before, g.get_weights()))
     symptoms[name] = moved
     print(f"{name:7} losses of D {last[0]:8.2g}, of G {last[1]:8.2g}; a weight of G moved by {moved:.2g} at most")

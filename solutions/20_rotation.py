@@ -52,7 +52,7 @@ from keras import layers, ops
 from scipy import ndimage, special, stats
 from sklearn.linear_model import Ridge
 
-from course import at_once, budget, check, claim, data, plots, prove, record, start
+from course import at_once, budget, check, claim, data, plots, predict, prove, record, rewinder, start
 
 rng = start("20")  # seeds everything from COURSE_SEED and sets the style of the figures
 ANGLES = ["0°", "90°", "180°", "270°"]  # to the left, as everywhere in this chapter
@@ -287,11 +287,6 @@ def train_pretext(x, epochs, batch=50):
     return trunk, model
 
 
-def run(model, x):
-    """What a model of one output makes of x, as an array, 500 at a time."""
-    return np.concatenate([ops.convert_to_numpy(model(x[i : i + 500], training=False)) for i in range(0, len(x), 500)])
-
-
 def by_digit(right, of):
     """The mean of `right` (n, ...) for the pictures of each class: (10,)."""
     return np.array([np.mean(right[of == number]) for number in range(10)])
@@ -300,7 +295,7 @@ def by_digit(right, of):
 # %%
 epochs = budget(quick=3, full=10)
 raw_trunk, raw = train_pretext(images, epochs)
-raw_right = run(raw, tests).argmax(axis=-1) == np.arange(4)
+raw_right = predict(raw, tests).argmax(axis=-1) == np.arange(4)  # asked outside training, some at a time
 raw_by_digit = by_digit(raw_right, test_labels)
 print(f"{raw_right.mean():.1%} of the angles told right")
 
@@ -572,7 +567,7 @@ claim(
 # %%
 x_train, x_test = centred(images), centred(tests)
 trunk, network = train_pretext(x_train, epochs)
-z_test = run(network, x_test)
+z_test = predict(network, x_test)
 off = (z_test.argmax(axis=-1) - np.arange(4)) % 4  # by how many quarter turns an answer is wrong
 honest_by_digit = by_digit(off == 0, test_labels)
 print(f"{np.mean(off == 0):.1%} of the angles told right")
@@ -800,15 +795,13 @@ def retrained(x, y, new, new_y, draws, beginnings, steps):
     """The test accuracies (D,) of classifiers that begin with these weights of the body, one for each draw."""
     trunk, model = classifier(x.shape[1:])
     prepare(model, steps, rate=1e-3)
-    variables = [*model.variables, *model.optimizer.variables]
-    fresh, found = [np.array(ops.convert_to_numpy(v)) for v in variables], []
+    rewind, found = rewinder(model), []  # back to these weights and a fresh optimiser
     for chosen, weights in zip(draws, beginnings):
-        for variable, value in zip(variables, fresh):
-            variable.assign(value)  # the optimiser forgets too
+        rewind()
         trunk.set_weights(weights)
         seen = np.concatenate([rng.permutation(chosen) for _ in range(steps // 2)])  # half of the labels in a step
         model.fit(x[seen], y[seen], len(chosen) // 2, shuffle=False, verbose=0, callbacks=[StopWhereLost()])
-        found.append(np.mean(run(model, new).argmax(axis=1) == new_y))
+        found.append(np.mean(predict(model, new).argmax(axis=1) == new_y))
     return np.array(found)
 
 
@@ -818,7 +811,7 @@ fresh_bodies = [body(x_train.shape[1:]).get_weights() for _ in range(tries)]
 beginnings = [*fresh_bodies, *[trunk.get_weights()] * tries]
 whole = retrained(x_train, labels, x_test, test_labels, draws[:tries] * 2, beginnings, steps)
 from_scratch, tuned = whole[:tries], whole[tries:]
-z_train = run(network, x_train)[:, 0]  # four logits about each upright picture
+z_train = predict(network, x_train)[:, 0]  # four logits about each upright picture
 answers = (z_train / z_train.std() / 2, z_test[:, 0] / z_train.std() / 2)
 by_answer = accuracies(answers, labels, draws, test_labels)
 print(
@@ -980,7 +973,7 @@ photo_train, photo_labels = as_input(photos.x_train[:count]), photos.y_train[:co
 photo_test, of_photo = (part[: budget(quick=1000, full=10_000)] for part in (photos.x_test, photos.y_test))
 photo_test = as_input(photo_test)
 photo_trunk, photo_network = train_pretext(photo_train, budget(quick=3, full=20))
-photo_off = (run(photo_network, photo_test).argmax(axis=-1) - np.arange(4)) % 4
+photo_off = (predict(photo_network, photo_test).argmax(axis=-1) - np.arange(4)) % 4
 photo_by_class = by_digit(photo_off == 0, of_photo)
 
 photo_untrained = body(photo_train.shape[1:])

@@ -66,7 +66,7 @@ from sklearn.linear_model import Ridge
 from sklearn.manifold import TSNE
 from sklearn.metrics.pairwise import paired_euclidean_distances
 
-from course import at_once, budget, check, claim, data, gradient, plots, prove, record, seed, start
+from course import at_once, budget, check, claim, data, gradient, plots, predict, prove, record, rewinder, seed, start
 
 rng = start("21")  # seeds everything from COURSE_SEED and sets the style of the figures
 DIGITS = np.arange(10)
@@ -789,11 +789,6 @@ def contrast(x, views, epochs, pairs=PAIRS, temperature=TEMPERATURE, loss_of_vie
     return model, history.history["loss"]
 
 
-def run(model, x):
-    """What a model of one output makes of x, as an array, 500 at a time."""
-    return np.concatenate([as_array(model(x[i : i + 500], training=False)) for i in range(0, len(x), 500)])
-
-
 # %%
 spoilt = images[:PAIRS].copy()
 spoilt[10, 14, 14] = np.nan
@@ -864,20 +859,19 @@ def from_scratch(x, y, new, new_y, draws, views, steps):
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     classifier.compile(keras.optimizers.Adam(decay), cross_entropy, steps_per_execution=at_once(10))
     classifier.optimizer.build(classifier.trainable_variables)
-    variables = [*classifier.variables, *classifier.optimizer.variables]
-    fresh, found = [np.array(as_array(v)) for v in variables], []
+    rewind, found = rewinder(classifier), []  # back to these weights and a fresh optimiser
     for chosen in draws:
-        for variable, value in zip(variables, fresh):
-            variable.assign(value)  # the optimiser forgets too
+        rewind()
         seen = np.concatenate([rng.permutation(chosen) for _ in range(steps // 2)])  # half of them in a step
         classifier.fit(x[seen], y[seen], len(chosen) // 2, verbose=0, callbacks=[StopWhereLost()])
-        found.append(np.mean(run(keras.Sequential(answers), new).argmax(axis=1) == new_y))
+        found.append(np.mean(predict(keras.Sequential(answers), new).argmax(axis=1) == new_y))
     return np.array(found)
 
 
 # %%
 def features_of(encoder):
-    return scaled(run(encoder, images), run(encoder, tests))
+    """What an encoder makes of the digits outside training, scaled for the probe: (known, new)."""
+    return scaled(predict(encoder, images), predict(encoder, tests))
 
 
 untrained = new_encoder(images.shape[1:])
@@ -992,10 +986,10 @@ for name, (one, falling) in trained.items():
     read[name] = accuracies(features_of(one.encoder), labels, draws, test_labels)
     print(f"{name:24} loss {last_loss[name]:.2f}, {read[name].mean():.1%} read in h with 1 % of the labels")
     for space, network in [("h", one.encoder), ("z", keras.Sequential([one.encoder, one.head]))]:
-        known, new = scaled(run(network, with_half_turns(images)), run(network, with_half_turns(tests)))
+        known, new = scaled(predict(network, with_half_turns(images)), predict(network, with_half_turns(tests)))
         guess = Ridge(alpha=len(known) * PENALTY).fit(known, is_turned).predict(new) > 0.5
         told[name, space] = np.mean(guess == is_turned)
-        guess = labels[nearest(run(network, seen), run(network, tests))[:, 0]]
+        guess = labels[nearest(predict(network, seen), predict(network, tests))[:, 0]]
         mixed_up[name, space] = np.mean(guess[six_or_nine] == 15 - test_labels[six_or_nine])
 uncropped = trained["light only"][0]
 
@@ -1071,12 +1065,12 @@ def projector(one):
 
 def geometry(network, x):
     """Alignment of two views of pictures x, and uniformity of the pictures as they are."""
-    pair = [run(network, as_array(views(x))) for _ in range(2)]
-    return alignment(*pair), uniformity(run(network, x))
+    pair = [predict(network, as_array(views(x))) for _ in range(2)]
+    return alignment(*pair), uniformity(predict(network, x))
 
 
 some = tests[:1000]
-s = as_array(cosines(run(projector(model), as_array(views(np.concatenate([some[:128], some[:128]]))))))
+s = as_array(cosines(predict(projector(model), as_array(views(np.concatenate([some[:128], some[:128]]))))))
 found, colours = {}, dict(zip(by_temperature, plots.COLOURS))
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
 for (temperature, one), line, marker in zip(by_temperature.items(), ("-", "--", ":"), "os^"):
@@ -1128,7 +1122,7 @@ claim(
 def proved(one, x, places):
     """log N - L, with a view of each picture x as the question and other views as candidates, N at a time. The views
     are those that the network was trained on."""
-    pair, losses = [run(projector(one), as_array(one.views(x))) for _ in range(2)], []
+    pair, losses = [predict(projector(one), as_array(one.views(x))) for _ in range(2)], []
     a, b = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in pair)
     for i in range(0, len(x) - places + 1, places):
         scores = a[i : i + places] @ b[i : i + places].T / one.temperature
@@ -1278,7 +1272,7 @@ photo_encoders = {"untrained": plain, "untrained, below": below}
 for name, kind in kinds.items():
     photo_encoders[name] = contrast(photo_train, kind, budget(quick=4, full=40))[0].encoder
 for name, encoder in photo_encoders.items():
-    features = scaled(run(encoder, photo_train), run(encoder, photo_test))
+    features = scaled(predict(encoder, photo_train), predict(encoder, photo_test))
     values = accuracies(features, photo_labels, photo_draws, of_photo)
     print(f"{photos.name}, {name:16} {values.mean():.1%} ± {stats.sem(values):.1%} read, 20 labels of each class")
 
@@ -1309,7 +1303,7 @@ networks = {
     "contrastive": projector(model),
 }
 shape_of = {name: geometry(network, some) for name, network in networks.items()}
-strangers = {name: distance_of_strangers(run(network, some)) for name, network in networks.items()}
+strangers = {name: distance_of_strangers(predict(network, some)) for name, network in networks.items()}
 relative = {name: shape_of[name][0] / strangers[name] for name in networks}
 figure, axis = plt.subplots(figsize=(6.5, 3))
 for (name, (a, u)), marker, colour in zip(shape_of.items(), "os^", plots.COLOURS):
@@ -1340,7 +1334,7 @@ claim(
 encoders = {"untrained": untrained, "contrastive": model.encoder}
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.4))
 for axis, name in zip(axes, ["untrained", "contrastive"]):
-    features = run(encoders[name], some[:400])
+    features = predict(encoders[name], some[:400])
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     flatten = TSNE(2, init="pca", perplexity=25, method="exact", max_iter=400, random_state=seed())
     flat = flatten.fit_transform(features)
@@ -1362,10 +1356,10 @@ plt.show()
 # is whose neighbour.
 
 # %%
-known, new = run(model.encoder, seen), run(model.encoder, some)
+known, new = predict(model.encoder, seen), predict(model.encoder, some)
 near = nearest(known, new, 5)
 agrees = labels[near[:, 0]] == test_labels[:1000]
-before = labels[nearest(run(untrained, seen), run(untrained, some))[:, 0]] == test_labels[:1000]
+before = labels[nearest(predict(untrained, seen), predict(untrained, some))[:, 0]] == test_labels[:1000]
 print(f"the nearest neighbour has the same digit in {agrees.mean():.1%} of the cases; untrained {before.mean():.1%}")
 fine = [np.flatnonzero(agrees & (test_labels[:1000] == digit))[0] for digit in (2, 4, 8)]
 queries = [*fine, *np.flatnonzero(~agrees)[:6]]
@@ -1422,7 +1416,7 @@ short = max(1, epochs // 2)
 symptoms = {}
 for name, loss_of_views in bugs.items():
     one, falling = contrast(images, views, short, loss_of_views=loss_of_views)
-    h, z = run(one.encoder, some), run(projector(one), some)
+    h, z = predict(one.encoder, some), predict(projector(one), some)
     values = accuracies(features_of(one.encoder), labels, draws, test_labels)
     symptoms[name] = falling[-1], values.mean()
     print(

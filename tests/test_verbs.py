@@ -165,6 +165,51 @@ def test_batches_at_once(backend):
     subprocess.run([sys.executable, "-c", FIT], check=True, env=os.environ | {"KERAS_BACKEND": backend})
 
 
+MODELS = """
+import keras, numpy as np
+from course import predict, rewinder
+layers = keras.layers
+model = keras.Sequential([keras.Input((2,)), layers.Dense(8), layers.BatchNormalization(), layers.Dropout(0.5)])
+x, y = np.random.default_rng(0).normal(size=(7, 2)), np.zeros((7, 8))
+model.compile(keras.optimizers.Adam(0.1), "mse")
+
+def refused(call, words):
+    try:
+        call()
+    except ValueError as error:
+        assert words in str(error), error
+    else:
+        raise SystemExit(f"not refused: {words}")
+
+refused(lambda: rewinder(model), "optimizer.build")
+refused(lambda: rewinder(keras.Sequential([layers.Dense(1)])), "compile the model first")
+model.optimizer.build(model.trainable_variables)
+rewind, begun = rewinder(model), predict(model, x)
+assert begun.shape == (7, 8) and np.array_equal(begun, predict(model, x)), "dropout must rest"
+for size in (1, 3, 7, 100):
+    assert np.allclose(begun, predict(model, x, size), atol=1e-6)
+for _ in range(2):
+    model.fit(x, y, verbose=0)
+    trained = predict(model, x)
+    assert not np.allclose(begun, trained) and int(model.optimizer.iterations) == 1
+    rewind()
+    assert np.array_equal(begun, predict(model, x))
+    momenta = [v for v in model.optimizer.variables if v.ndim]
+    assert momenta and not any(np.any(keras.ops.convert_to_numpy(v)) for v in momenta)
+    assert int(model.optimizer.iterations) == 0
+refused(lambda: predict(model, x[:0]), "(0, 2)")
+refused(lambda: predict(model, x, 0), "size is 0")
+model.compile("sgd", "mse")
+refused(rewind, "another")
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_model_is_asked_and_begun_anew(backend):
+    pytest.importorskip(backend)
+    subprocess.run([sys.executable, "-c", MODELS], check=True, env=os.environ | {"KERAS_BACKEND": backend})
+
+
 GRADIENT = """
 import numpy as np
 from keras import ops
