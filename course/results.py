@@ -64,14 +64,24 @@ def record(*, paper=None, **figures):
 def measure(source, budget, seeds, say=print):
     """Run a chapter's source as a plain script, once per seed, and write `results/NN.json`.
 
-    source: the path of solutions/NN_topic.py. budget: "quick" or "full". seeds: iterable of int. say: told of each
-    finished run. Wall and CPU seconds and the peak memory are the whole process's, import included. A budget's
-    earlier record is replaced; the other budget's stays. Raises MeasureError where a run fails.
+    source: the path of solutions/NN_topic.py. budget: "quick" or "full". seeds: one int or more. say: told of each
+    run. Wall and CPU seconds and the peak memory are the whole process's, import included. A budget's earlier record
+    is replaced; the other budget's stays. Where a run fails, the other seeds are run all the same, so that one knows
+    how many fail; then nothing is written, and MeasureError holds every failure.
     """
-    chapter, runs = source.name[:2], []
+    chapter, runs, failures = source.name[:2], [], []
     for seed in seeds:
-        runs.append(run_once(source, budget, seed))
-        say(f"{chapter} {budget}, seed {seed}: {runs[-1]['wall_seconds']:.1f} s, {runs[-1]['figures']}")
+        try:
+            run = run_once(source, budget, seed)
+        except MeasureError as error:
+            failures.append(str(error))
+            say(f"{chapter} {budget}, seed {seed}: failed")
+            continue
+        runs.append(run)
+        say(f"{chapter} {budget}, seed {seed}: {run['wall_seconds']:.1f} s, {run['figures']}")
+    if failures:
+        share = f"{len(failures)} of {len(failures) + len(runs)} runs failed"
+        raise MeasureError("\n".join([*failures, f"{source.name}: {share}; results/{chapter}.json is as it was"]))
     everything = load(chapter)
     everything[budget] = {
         **runs[0]["machine"],

@@ -27,6 +27,7 @@ def run(*words, **environment):
         (["build", "x"], "there is no chapter 'x'"),
         (["measure", "03", "--budget", "huge"], "there is no budget 'huge'"),
         (["measure", "03", "--seeds", "a-b"], "write a range such as 0-4"),
+        (["measure", "03", "--seeds", "4-0"], "write a range such as 0-4"),
     ],
 )
 def test_a_wrong_word_gives_one_clear_line(words, said):
