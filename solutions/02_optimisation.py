@@ -1479,11 +1479,11 @@ def answers(model, x, together):
 finished = network([100, 100], normalise=True, dropout=0.3)
 finished.compile(keras.optimizers.Adam(0.003), LOSS)
 finished.fit(images, labels, batch_size=50, epochs=budget(quick=6, full=20), verbose=0)
-asked, wanted = unseen[:64], true_labels[:64]
+asked, wanted = unseen[:128], true_labels[:128]
 as_trained = finished.get_weights()
 should_be = np.mean(ops.convert_to_numpy(finished(asked)).argmax(axis=1) == wanted)
 
-sizes, shares, twice = [1, 2, 4, 8, 16, 32, 64], [], []
+sizes, shares, twice = [1, 2, 4, 8, 16, 32, 128], [], []
 for size in sizes:
     finished.set_weights(as_trained)
     first, second = (answers(finished, asked, size) for _ in range(2))
@@ -1496,14 +1496,14 @@ axis.axhline(should_be, color=GREEN, linestyle="-", linewidth=1.2, label="right,
 axis.plot(sizes, shares, "o-", label="right, as copied")
 axis.plot(sizes, twice, "s--", label="the same answer when asked again")
 axis.axhline(0.1, color="black", linestyle=":", linewidth=1, label="guessing")
-axis.set(xlabel="digits asked together", ylabel="share of 64 digits", xscale="log", ylim=(0, 1.02))
+axis.set(xlabel="digits asked together", ylabel="share of 128 digits", xscale="log", ylim=(0, 1.02))
 axis.set_xticks(sizes, sizes)
 axis.minorticks_off()
 axis.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# *Figure 2.10. One network, the same 64 digits, asked by the copied function one at a time, two at a time, and so on.*
+# *Figure 2.10. One network, the same 128 digits, asked by the copied function one at a time, two at a time, and so on.*
 #
 # In a crowd it reads well, alone it guesses, and asked twice it contradicts itself. Think before you read on.
 #
@@ -1518,7 +1518,7 @@ plt.show()
 claim(
     "2.10",
     "asked in training mode a good network contradicts itself, and guesses when it is asked about one digit",
-    shares[0] < 0.3 < 0.75 < should_be and np.mean(twice) < 0.95,
+    shares[0] < 0.3 < 0.75 < should_be and max(twice) < 0.99,
 )
 
 # %% [markdown]
