@@ -1,1 +1,1 @@
-pytest_plugins = ["course.nbplugin"]
+pytest_plugins = ["course.grading.plugin"]

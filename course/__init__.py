@@ -6,22 +6,22 @@ that need it.
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
-    "start": "course.settings",
-    "budget": "course.settings",
-    "at_once": "course.settings",
-    "seed": "course.settings",
-    "prove": "course.proofs",
-    "claim": "course.proofs",
-    "check": "course.exercises",
-    "gradient": "course.autodiff",
-    "predict": "course.models",
-    "rewinder": "course.models",
-    "record": "course.results",
+    "start": "course.lesson.settings",
+    "budget": "course.lesson.settings",
+    "at_once": "course.lesson.settings",
+    "seed": "course.lesson.settings",
+    "prove": "course.lesson.proofs",
+    "claim": "course.lesson.proofs",
+    "check": "course.exercises.checking",
+    "gradient": "course.lesson.autodiff",
+    "predict": "course.lesson.models",
+    "rewinder": "course.lesson.models",
+    "record": "course.lesson.recording",
 }
-_MODULES = ("data", "plots")
+_MODULES = {"data": "course.lesson.data", "plots": "course.lesson.plots"}
 
 __all__ = [*_HOME, *_MODULES]
 
@@ -30,7 +30,7 @@ def __getattr__(name):
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"course.{name}")
+        return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'course' has no attribute {name!r}; it offers {', '.join(__all__)}")
 
 

@@ -34,20 +34,20 @@ def fail(message):
 
 def chosen(names):
     """The sources of the chapters named on the command line; all without a name. `03`, `3`, or `"03 06"`."""
-    from course import chapters, exercises
+    from course.authoring import chapters
 
     try:
         return chapters.select([part for name in names or () for part in name.split()])
-    except exercises.ExerciseError as error:
+    except chapters.ChapterError as error:
         fail(error)
 
 
 @app.command()
 def lab(port: Annotated[int, typer.Option(help="The port to try first.")] = 8888):
     """Open JupyterLab at the index of the lessons."""
-    from course import chapters
+    from course.lesson import settings
 
-    index = chapters.notebooks() / "index.ipynb"
+    index = settings.solutions_folder().parent / "notebooks" / "index.ipynb"
     if not index.exists():
         fail(f"{index.name} is missing from {index.parent.name}/; run: course build")
     arguments = ["jupyter-lab", f"--ServerApp.port={port}", f"--notebook-dir={index.parent.parent}"]
@@ -88,6 +88,7 @@ def grade(
     force: Annotated[bool, typer.Option(help="Of a class: grade again what is graded.")] = False,
     require_sandbox: Annotated[bool, typer.Option(help="Of a class: refuse to run without a sandbox.")] = False,
     cluster: Annotated[str, typer.Option(help="Of a class: the address of a Dask scheduler to send it to.")] = "",
+    key: Annotated[list[Path] | None, typer.Option(help="Of a class: a key made by course key; repeatable.")] = None,
 ):
     """Grade the answers in a chapter's notebook, or a class of notebooks (--submissions DIR --out DIR).
 
@@ -96,26 +97,33 @@ def grade(
     """
     if submissions:
         return grade_class(
-            submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds, cluster
+            submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds, cluster, key
         )
     if not which:
         fail("Which chapter? For example: course grade 03. A class: course grade --submissions DIR --out DIR")
     from rich.table import Table
     from rich.text import Text
 
-    from course import build, chapters, grading
+    from course import files
+    from course.exercises import keys
+    from course.grading import learner
+    from course.lesson import settings
 
-    path = Path(which) if which.endswith(".ipynb") else chapters.notebooks() / f"{chosen([which])[0].stem}.ipynb"
+    try:
+        notebooks = settings.solutions_folder().parent / "notebooks"
+        path = Path(which) if which.endswith(".ipynb") else notebooks / f"{keys.load(which.split('_')[0]).stem}.ipynb"
+    except keys.BadKey as error:
+        fail(error)
     screen = console()
     try:
         with screen.status(f"Grading {path.name}: starting Python and loading Keras") as status:
-            verdicts = grading.grade(
+            verdicts = learner.grade(
                 path, seconds, lambda v: status.update(f"Grading {path.name}: exercise {v.exercise} {v.state}")
             )
-        for target, write in ((json, grading.as_json), (junit, grading.as_junit)):
+        for target, write in ((json, learner.as_json), (junit, learner.as_junit)):
             if target:
-                build.write(target, write(path, verdicts))
-    except grading.GradingError as error:
+                files.write(target, write(path, verdicts))
+    except learner.GradingError as error:
         fail(error)
     except OSError as error:
         fail(f"the results cannot be written to {error.filename}: {error.strerror}")
@@ -134,24 +142,27 @@ def grade(
         mark = MARKS.get(verdict.state, "[red]✗[/]")
         table.add_row(verdict.exercise, f"{mark} {verdict.state}", f"{verdict.points}/{verdict.of}", Text(shown))
     screen.print(table)
-    points, of = grading.score(verdicts)
+    points, of = learner.score(verdicts)
     right = sum(v.state == "passed" for v in verdicts)
     screen.print(f"\n{right} of {len(verdicts)} exercises right, {points} of {of} points.")
     raise typer.Exit(0 if right == len(verdicts) else 1)
 
 
-def grade_class(submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds, cluster):
+def grade_class(
+    submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds, cluster, key
+):
     """The instructor's half of `grade`."""
-    from course import chapters, exercises
     from course.classroom import command, runner
     from course.classroom.rules import RulesError
+    from course.exercises import keys
+    from course.exercises.outcomes import ExerciseError
 
     if out is None:
         fail("Where shall the results go? Add --out DIR")
     if not submissions.exists():
         fail(f"there is no folder or zip {submissions}")
     try:
-        known = {number for path in chapters.sources() for number in exercises.specifications(path.name[:2])}
+        known = {number for chapter in keys.known() for number in keys.load(chapter).exercises}
         if unknown := set(exercise or ()) - known:
             fail(f"there is no exercise {', '.join(sorted(unknown))}")
         options = runner.Options(
@@ -166,8 +177,8 @@ def grade_class(submissions, out, seed_file, rules, jobs, student, exercise, for
             force=force,
             cluster=cluster,
         )
-        results = command.grade(options, rules, console())
-    except (runner.GraderError, RulesError, exercises.ExerciseError) as error:
+        results = command.grade(options, class_keys(key or ()), rules, console())
+    except (runner.GraderError, RulesError, ExerciseError) as error:
         fail(error)
     except OSError as error:
         fail(
@@ -178,6 +189,62 @@ def grade_class(submissions, out, seed_file, rules, jobs, student, exercise, for
     raise typer.Exit(0 if all(r["status"] != "fault" for r in results) else 3)
 
 
+def class_keys(paths):
+    """A function that gives a class's key for a chapter's number and the secret: read from the files at `paths` (or in
+    the folders there), or else made of the chapter's source."""
+    from course.classroom.runner import GraderError
+    from course.exercises import keys
+
+    files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
+    given = [keys.from_text(file.read_text("utf-8"), file.name, "make it anew with course key") for file in files]
+
+    def from_file(number, secret):
+        if found := [key for key in given if key.number == number]:
+            return found[0]
+        raise GraderError(
+            f"there are submissions for chapter {number}, and no key for it among {', '.join(map(str, paths))}"
+        )
+
+    def from_source(number, secret):
+        from course.authoring import chapters, keying
+
+        try:
+            return keying.make(chapters.read_chapter(chapters.source_of(number)), secret)
+        except chapters.ChapterError as error:
+            raise GraderError(
+                f"{error}. Without the chapters' sources, a class is graded from a key: --key FILE, made by course key"
+            ) from None
+
+    return from_file if paths else from_source
+
+
+@app.command("key")
+def key_command(
+    names: Annotated[list[str], typer.Argument(help="Chapters, such as 03.")],
+    seed_file: Annotated[Path, typer.Option(help="The secret; made, if it is not there.")],
+    out: Annotated[Path, typer.Option(help="The folder for the keys.")],
+):
+    """Make a class's keys of the chapters' sources: what grading a class needs where there are no sources.
+
+    Such a key holds the secret cases, what is expected, and the reference's answers: keep it to yourself.
+    """
+    from course import files
+    from course.authoring import chapters, keying
+    from course.classroom import runner
+    from course.exercises import keys
+
+    try:
+        secret = runner.read_secret(seed_file)
+        for source in chosen(names):
+            path = out / f"class-{source.stem}.json"
+            files.write(path, keys.as_text(keying.make(chapters.read_chapter(source), secret)), mode=0o600)
+            console().print(f"written: {path}")
+    except (runner.GraderError, chapters.ChapterError, keys.ExerciseError) as error:
+        fail(error)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+
+
 @app.command("build")
 def build_command(
     names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
@@ -186,7 +253,8 @@ def build_command(
     """Make both notebooks of each chapter from its source, the index, the README's syllabus and the page of results."""
     from rich.progress import Progress
 
-    from course import build, chapters, exercises
+    from course.authoring import build, chapters
+    from course.exercises.outcomes import ExerciseError
 
     try:
         for source in chosen(names):
@@ -199,7 +267,7 @@ def build_command(
                 build.build(chapter, lambda done, of, task=task, bar=bar: bar.update(task, completed=done, total=of))
             console().print(f"{chapter.stem}: built")
         build.build_index([chapters.read_chapter(path) for path in chapters.sources()])
-    except (build.BuildError, chapters.ChapterError, exercises.ExerciseError) as error:
+    except (build.BuildError, chapters.ChapterError, ExerciseError) as error:
         fail(error)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}; nothing was half written")
@@ -210,7 +278,7 @@ def data(
     names: Annotated[list[str] | None, typer.Argument(help="mnist, cifar10; both without.")] = None,
 ):
     """Fetch the data ahead of time, with a progress bar, and verify it."""
-    from course import data as sets
+    from course.lesson import data as sets
 
     failed = False
     for name in names or sets.NAMES:
@@ -230,7 +298,9 @@ def measure(
     seeds: Annotated[str, typer.Option(help="Seeds, as 0-4 or 0,1,2.")] = "0-4",
 ):
     """Run chapters once per seed and record their figures, times and memory in course/results/."""
-    from course import build, chapters, results, settings
+    from course import files
+    from course.authoring import build, chapters, measuring
+    from course.lesson import settings
 
     if budget not in settings.BUDGETS:
         fail(f"there is no budget {budget!r}; there are {' and '.join(settings.BUDGETS)}")
@@ -244,12 +314,12 @@ def measure(
     failures = []
     for source in chosen(names):
         try:
-            path = results.measure(source, budget, wanted, say=console().print)
-        except results.MeasureError as error:  # the other chapters are measured all the same
+            path = measuring.measure(source, budget, wanted, say=console().print)
+        except measuring.MeasureError as error:  # the other chapters are measured all the same
             failures.append(str(error))
             continue
         console().print(f"written: {path.parent.name}/{path.name}")
-    build.write(build.results_path(), build.results_page([chapters.read_chapter(path) for path in chapters.sources()]))
+    files.write(build.results_path(), build.results_page([chapters.read_chapter(path) for path in chapters.sources()]))
     if failures:
         fail("\n".join(failures))
 

@@ -68,12 +68,17 @@ def describe_call(function, case, name=None):
         parameters = []
     named = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [p.name for p in parameters if p.kind in named]
+    return f"{name or getattr(function, '__name__', 'f')}({describe_arguments(case, names)})"
+
+
+def describe_arguments(case, names=()):
+    """`n=7, k=3, stride=2`: a call's arguments in words, the first ones under these names."""
     parts = []
     for i, argument in enumerate(case):
         value = plain(argument)
         text = f"array of shape {value.shape}" if isinstance(value, np.ndarray) and value.size > 16 else describe(value)
         parts.append(f"{names[i]}={text}" if i < len(names) else text)
-    return f"{name or getattr(function, '__name__', 'f')}({', '.join(parts)})"
+    return ", ".join(parts)
 
 
 def compare(got, expected, rtol=1e-5, atol=1e-6):

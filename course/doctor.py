@@ -44,7 +44,7 @@ def packages():
 
     from packaging.requirements import Requirement
 
-    from course.chapters import ROOT
+    from course.lesson.settings import ROOT
 
     absent, other = [], []
     for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
@@ -74,8 +74,8 @@ def packages():
 def device():
     """Keras, its backend, and the processor that it will compute on."""
     code = (
-        "import keras; from course import settings, results; b = keras.backend.backend(); "
-        "print('found', keras.__version__, b, results.device_name(b), sep='|')"
+        "import keras; from course.lesson import recording; b = keras.backend.backend(); "
+        "print('found', keras.__version__, b, recording.device_name(b), sep='|')"
     )
     # In a process of its own: a broken TensorFlow may end the process it is imported in.
     run = subprocess.run(
@@ -102,7 +102,7 @@ def device():
 
 def data_sets():
     """Where each data set would come from."""
-    from course import data
+    from course.lesson import data
 
     for name, state in data.status().items():
         fine = state.level == "fine"
@@ -113,7 +113,7 @@ def memory():
     """Free memory and disk."""
     import psutil
 
-    from course.chapters import ROOT
+    from course.lesson.settings import ROOT
 
     free, disk = psutil.virtual_memory().available / 2**30, shutil.disk_usage(ROOT).free / 2**30
     text = f"{free:.1f} GB of memory and {disk:.1f} GB of disk free"

@@ -3,9 +3,9 @@
 import os
 import textwrap
 
-from course import build, chapters, submission
 from course.classroom import report, rules, runner, sandbox, similarity
 from course.classroom.layout import printable
+from course.exercises import keys
 
 NOT_SANDBOXED = (
     "NOT SANDBOXED: these notebooks run as you, with your files and your network. Stop now (Ctrl+C) unless you trust "
@@ -27,13 +27,14 @@ def choose_wall(required):
     return False
 
 
-def grade(options, rules_file, console):
-    """Grade a class and write the reports. Returns the ruled results. Raises GraderError, RulesError and OSError."""
+def grade(options, class_key, rules_file, console):
+    """Grade a class and write the reports. Returns the ruled results. class_key: see `runner.grade_class`. Raises
+    GraderError, RulesError and OSError."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
-    sources = {path.name[:2]: chapters.read_chapter(path) for path in chapters.sources()}
-    points = {number: chapter.points for number, chapter in sources.items()}
+    known = {number: keys.load(number) for number in keys.known()}
+    points = {number: {n: one.points for n, one in key.exercises.items()} for number, key in known.items()}
     ruling = rules.read_rules(rules_file, points)
     if not options.sandboxed:
         console.print(Text(NOT_SANDBOXED, style="bold white on red"))
@@ -63,25 +64,23 @@ def grade(options, rules_file, console):
                 rate = f"{60 * speed:.0f}/min" if speed else ""
                 bar.update(task, advance=1, description=printable(result["student"])[:30], rate=rate)
 
-        results, unread = runner.grade_class(options, say)
+        results, unread, references = runner.grade_class(options, class_key, say)
     ruled = [rules.apply(ruling, result) for result in results]
     remarks = [] if options.students else rules.unused(ruling, results)
-    pairs = similarity.similar_pairs(results, _references(results, sources), remarks.append)
-    stems = {number: chapter.stem for number, chapter in sources.items()}
+    pairs = similarity.similar_pairs(results, _shared(references), remarks.append)
+    stems = {number: key.stem for number, key in known.items()}
     report.write_reports(options.out, ruled, unread, pairs, chapters=stems, remarks=remarks)
     _sum_up(ruled, unread, pairs, options.out, console)
     return ruled
 
 
-def _references(results, sources):
+def _shared(references):
     """What every answer to an exercise may share: the solution and the stub, by exercise."""
-    found = {}
-    for number in {result["chapter"] for result in results}:
-        for path in (sources[number].solution, sources[number].notebook):
-            for cell in build.load(path).cells:
-                if submission.role(cell) == "answer":
-                    found.setdefault(cell.metadata.course.exercise, []).append(cell.source)
-    return found
+    return {
+        number: [reference.key.solutions[number], one.stub]
+        for reference in references.values()
+        for number, one in reference.key.exercises.items()
+    }
 
 
 def _sum_up(results, unread, pairs, out, console):

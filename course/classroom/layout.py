@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from course.submission import SIZE_LIMIT
+from course.grading.submission import SIZE_LIMIT
 
 MOST_ENTRIES = 10_000  # files and folders of one student
 MOST_NOTEBOOKS = 500  # notebooks of one student

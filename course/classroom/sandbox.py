@@ -16,7 +16,7 @@ import zmq
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 
-from course.nbplugin import WatchedKernel
+from course.grading.plugin import WatchedKernel
 
 PACKAGE = Path(__file__).resolve().parent.parent
 PREFIX = "course-kernels-"
@@ -87,7 +87,9 @@ def command(connections, worker, modules):
             for parent in reversed(folder.parents[:-1]):  # made by bubblewrap for its owner only, if not asked for
                 words += ["--dir", str(parent)]
             words += ["--ro-bind", str(folder), str(folder)]
-    # Of the course only the package goes in: the chapters' sources beside it hold the oracles and the answers.
+    # Of the course only the package goes in, and of that not the keys: the chapters' sources beside it hold the oracles
+    # and the answers, and a key what is expected.
+    words += ["--tmpfs", str(PACKAGE / "keys")]
     words += ["--bind", str(connections), "/conn", "--chdir", "/tmp"]
     for name, value in environment().items():
         words += ["--setenv", name, value]
@@ -105,7 +107,7 @@ def environment():
         "MPLBACKEND": "Agg",
         "MPLCONFIGDIR": "/tmp",
         "COURSE_BUDGET": "quick",
-        "COURSE_SOLUTIONS": "/nonexistent",
+        "COURSE_SOLUTIONS": "/nonexistent/solutions",
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTEST_CURRENT_TEST": "course",  # keeps ipykernel from mixing C++ log lines into a cell's output

@@ -5,7 +5,6 @@ questions but not the key: what it reports is what came out of the sandbox, for 
 """
 
 import contextlib
-import copy
 import io
 import json
 import os
@@ -13,27 +12,47 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from course import nbplugin, submission
 from course.classroom import sandbox
-from course.classroom.sealing import MIME
+from course.exercises import keys
+from course.exercises.asking import MIME
+from course.grading import plugin, submission
 
 
 @dataclass
 class Job:
-    """What to grade. path: the submission, read only. reference: the solution notebook. questions: from sealing, by
-    exercise. exercises: those to grade. cell_seconds, seconds: time for one cell, and for all together."""
+    """What to grade. path: the submission, read only. key: the class's key as text, without what answers it. public:
+    the learner's questions, packed, by exercise. exercises: those to grade. cell_seconds, seconds: time for one cell,
+    and for all together."""
 
     path: str
-    reference: str
-    questions: dict
+    key: str
+    public: dict
     exercises: list
     cell_seconds: float
     seconds: float
+
+    @cached_property
+    def chapter(self):
+        """The key, read."""
+        return keys.from_text(self.key, "the class's key", "make it anew")
+
+    @cached_property
+    def questions(self):
+        """What a kernel gets: by exercise, as `asking.hand_over` reads it."""
+        return {
+            number: {
+                "cases": self.chapter.exercises[number].questions,
+                "public": self.public[number],
+                "driver": self.chapter.exercises[number].driver,
+            }
+            for number in self.exercises
+        }
 
 
 @dataclass
@@ -48,7 +67,7 @@ class Report:
     seconds: float = 0.0
 
 
-class SealedNotebook(nbplugin.GradedNotebook):
+class SealedNotebook(plugin.GradedNotebook):
     """A submission, assembled with the sealed reference."""
 
     cell_kind = property(lambda self: SealedCell)
@@ -61,7 +80,7 @@ class SealedNotebook(nbplugin.GradedNotebook):
         self.kernel = sandbox.SandboxedKernel(self.zygote, self.job.questions, self.limit)
 
 
-class SealedCell(nbplugin.GradedCell):
+class SealedCell(plugin.GradedCell):
     """A cell of a submission."""
 
     evidence = None
@@ -72,13 +91,13 @@ class SealedCell(nbplugin.GradedCell):
     def run_cell(self):
         try:
             super().run_cell()
-        except (nbplugin.nbval.NbCellError, sandbox.SandboxError):
+        except (plugin.nbval.NbCellError, sandbox.SandboxError):
             raise
         except Exception as error:
             # A kernel that an answer has got hold of can send anything. The reference ran here without a fault.
             self.parent.fresh_kernel()
             what = f"its kernel sent something that is no message ({type(error).__name__})"
-            raise nbplugin.Ended(self.cell_num, what, self.cell.source) from None
+            raise plugin.Ended(self.cell_num, what, self.cell.source) from None
 
     def accept(self):
         for output in reversed(self.test_outputs):
@@ -95,28 +114,13 @@ class SealedCell(nbplugin.GradedCell):
 
 
 def assemble(job, cells):
-    """The reference with a submission's answers, checks rewritten to hand over instead of to judge."""
-    assembly = submission.assemble(reference(job.reference, os.stat(job.reference).st_mtime_ns), cells)
-    kept = []
+    """The definitions with a submission's answers, and checks that hand over instead of judging."""
+    assembly = submission.assemble(job.chapter, cells, job.exercises)
     for cell in assembly.notebook.cells:
-        exercise = cell.metadata["course"].get("exercise")
-        if exercise is None or exercise in job.exercises:
-            kept.append(cell)
-            if submission.role(cell) == "check":
-                text = f"exercise {exercise} handed over"
-                cell.outputs = [nbformat.v4.new_output("display_data", {"text/plain": text})]
-    assembly.notebook.cells = kept
+        if cell.metadata["course"]["role"] == "check":
+            text = f"exercise {cell.metadata['course']['exercise']} handed over"
+            cell.outputs = [nbformat.v4.new_output("display_data", {"text/plain": text})]
     return assembly
-
-
-_references = {}
-
-
-def reference(path, stamp):
-    """The solution notebook, read once for each state of its file."""
-    if _references.get(path, (None,))[0] != stamp:
-        _references[path] = stamp, nbformat.read(path, as_version=4)
-    return copy.deepcopy(_references[path][1])
 
 
 class _Collect:

@@ -40,7 +40,7 @@ def claim(tag, sentence, holds):
     sentence: what is claimed, with no measured number in it. holds: a bool, or what converts to one.
     """
     if not bool(holds):
-        from course.settings import seed
+        from course.lesson.settings import seed
 
         raise Broken(f"claim {tag} ✗ not true in this run (seed {seed()}): {sentence}")
     print(f"claim {tag} ✓ {sentence}")

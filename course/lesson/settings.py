@@ -3,7 +3,10 @@
 import os
 import sys
 import warnings
+from pathlib import Path
 
+PACKAGE = Path(__file__).resolve().parent.parent
+ROOT = PACKAGE.parent
 BUDGETS = ("quick", "full")
 
 _chapter = None
@@ -19,6 +22,19 @@ def seed():
     if not text.isascii() or not text.isdigit() or int(text) >= 2**32:
         raise SettingError(f"COURSE_SEED is {text!r}; it must be a whole number from 0 to {2**32 - 1}, such as 0")
     return int(text)
+
+
+def solutions_folder():
+    """Where the chapters' sources are: `COURSE_SOLUTIONS`, for the author of another course, or this course's own."""
+    return Path(os.environ.get("COURSE_SOLUTIONS") or PACKAGE.parent / "solutions")
+
+
+def keys_folder():
+    """Where the chapters' keys are: `COURSE_KEYS`; or, where `COURSE_SOLUTIONS` is set, `keys/` beside it; or in this
+    package."""
+    if folder := os.environ.get("COURSE_KEYS"):
+        return Path(folder)
+    return solutions_folder().parent / "keys" if os.environ.get("COURSE_SOLUTIONS") else PACKAGE / "keys"
 
 
 def has_gpu():
@@ -89,7 +105,7 @@ def start(chapter):
     import keras
     import numpy as np
 
-    from course import plots
+    from course.lesson import plots
 
     _chapter = chapter
     warnings.filterwarnings("ignore", message="TensorFlow GPU support is not available on native Windows")

@@ -1,16 +1,17 @@
-"""Reading what a learner hands in, and putting its answers into the reference.
+"""Reading what a learner hands in, and putting its answers between the definitions and checks of the chapter's key.
 
 Nothing that a learner hands in is run or compared as it stands: a saved notebook carries its own outputs, and would
-be compared with itself. `assemble` takes only the answer cells; everything else comes from the reference.
+be compared with itself. `assemble` takes only the answer cells; everything else comes from the chapter's key.
 """
 
-import ast
-import copy
+import contextlib
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course.chapters import EXERCISE
+from course.exercises.cells import EXERCISE, compiles, defines
+from course.exercises.judging import PASSED
 
 SIZE_LIMIT = 50 * 2**20  # bytes; a chapter with every figure in it is under 2 MB
 
@@ -95,22 +96,41 @@ def _cell(cell):
     return str(cell.get("cell_type")), source, ids
 
 
+def chapter_of(path):
+    """The number of the chapter that a notebook is a copy of, such as "03", or None.
+
+    It is known by its metadata, else by its exercises' lines, else by its name, wherever it lies.
+    """
+    path = Path(path)
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8-sig"))
+        number = notebook["metadata"]["course"]["chapter"]
+        if re.fullmatch(r"\d\d", number):
+            return number
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    with contextlib.suppress(BadNotebook):
+        numbers = [m[1].split(".")[0] for _, source, _ in read_cells(path) for m in EXERCISE.finditer(source)]
+        if numbers:
+            return f"{int(max(set(numbers), key=numbers.count)):02d}"
+    named = re.match(r"(\d{1,2})_", path.name)
+    return f"{int(named[1]):02d}" if named else None
+
+
 def find_answers(cells, wanted):
-    """The Answer to each exercise. cells: from `read_cells`. wanted: dict from exercise number to the reference's
-    answer cell, blanked (source and id), in order."""
+    """The Answer to each exercise. cells: from `read_cells`. wanted: dict from exercise number to its key."""
     code = [(i, source, ids) for i, (kind, source, ids) in enumerate(cells) if kind == "code"]
-    return {number: _find(number, blank, cells, code) for number, blank in wanted.items()}
+    return {number: _find(number, one.name, one.stub, cells, code) for number, one in wanted.items()}
 
 
-def _find(number, blank, cells, code):
+def _find(number, name, stub, cells, code):
     def marked(source):
         return any(found[1] == number for found in EXERCISE.finditer(source))
 
-    name = defined_name(blank.source)
     found = [(i, source) for i, source, _ in code if marked(source)]
     note = ""
     if not found:
-        found = [(i, source) for i, source, ids in code if blank.id in ids and not EXERCISE.search(source)]
+        found = [(i, source) for i, source, ids in code if cell_id(number) in ids and not EXERCISE.search(source)]
         if not found:
             found = [(i, source) for i, source, _ in code if name and defines(source, name)]
         if found:
@@ -123,7 +143,7 @@ def _find(number, blank, cells, code):
             f"there is no cell that begins with '# Exercise {number}': put that line first in the cell with your "
             f"answer, or copy the cell from a fresh notebook",
         )
-    written = [(i, source) for i, source in found if source.strip() != blank.source.strip()]
+    written = [(i, source) for i, source in found if source.strip() != stub.strip()]
     i, source = (written or found)[-1]
     if len(found) > 1:
         note = f"exercise {number} stands in {len(found)} cells; the last one with an answer was graded"
@@ -136,69 +156,38 @@ def _find(number, blank, cells, code):
     return Answer(source, note)
 
 
-def assemble(reference, submission):
-    """Put a learner's answers into the reference.
+def assemble(key, submission, exercises=None):
+    """Put a learner's answers into a notebook made of the chapter's key.
 
-    reference: the chapter's executed solution notebook. submission: cells from `read_cells`. Returns an Assembly whose
-    notebook holds only definitions, answers and checks: the lesson's training is not run.
+    key: a ChapterKey; its answers are not looked at. submission: cells from `read_cells`. exercises: the numbers to
+    take; all, if None. Returns an Assembly whose notebook holds the lesson's definitions, then each exercise's answer
+    and check: the lesson's training is not run.
     """
-    from course.chapters import blank as blanked
+    import nbformat.v4 as v4
 
-    wanted = {}
-    for cell in reference.cells:
-        if role(cell) == "answer":
-            wanted[cell.metadata.course.exercise] = empty = copy.copy(cell)
-            empty.source = blanked(cell.source)
-    answers = find_answers(submission, wanted)
-    notebook = copy.deepcopy(reference)
-    definitions = [cell for cell in notebook.cells if role(cell) == "definition"]
-    kept = []
-    if definitions:
-        first = definitions[0]
-        first.source = "\n\n".join(cell.source for cell in definitions)
-        first.outputs, first.execution_count = [], None
-        kept.append(first)
-    for cell in notebook.cells:
-        if role(cell) == "answer":
-            cell.source = answers[cell.metadata.course.exercise].source or ""
-            cell.outputs, cell.execution_count = [], None
-            kept.append(cell)
-        elif role(cell) == "check":
-            if cell.execution_count is None or not cell.outputs:
-                raise ValueError(f"the reference has no output for exercise {cell.metadata.course.exercise}; build it")
-            kept.append(cell)
-    notebook.cells = kept
-    return Assembly(notebook, answers)
+    answers = find_answers(submission, key.exercises)
+    cells = []
+    if key.definitions:
+        source = "\n\n".join(key.definitions)
+        cells.append(v4.new_code_cell(source, id="definitions", metadata={"course": {"role": "definition"}}))
+    for number, one in key.exercises.items():
+        if exercises is not None and number not in exercises:
+            continue
+        course = {"role": "answer", "exercise": number}
+        cells.append(v4.new_code_cell(answers[number].source or "", id=cell_id(number), metadata={"course": course}))
+        metadata = {
+            "course": {"role": "check", "exercise": number, "points": one.points},
+            "tags": ["nbval-check-output"],
+        }
+        expected = v4.new_output("stream", name="stdout", text=f"exercise {number} {PASSED} {one.count} cases\n")
+        cells.append(
+            v4.new_code_cell(
+                one.check, id=cell_id(number, "check"), metadata=metadata, outputs=[expected], execution_count=1
+            )
+        )
+    return Assembly(v4.new_notebook(cells=cells), answers)
 
 
-def role(cell):
-    """The part a cell of a derived notebook plays; see `course.chapters.part`."""
-    return cell.metadata.get("course", {}).get("role")
-
-
-def defined_name(source):
-    """The name of the function or class that an answer cell completes, or None."""
-    try:
-        body = ast.parse(source).body
-    except SyntaxError:
-        return None
-    names = [node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
-    return names[0] if names else None
-
-
-def defines(source, name):
-    """Whether a cell defines `name` at its top level."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name for node in body)
-
-
-def compiles(source):
-    """Whether a cell is Python by its syntax."""
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+def cell_id(number, kind="exercise"):
+    """The id of an exercise's answer cell, or of its check, in every notebook of the course."""
+    return f"{kind}-{number.replace('.', '-')}"

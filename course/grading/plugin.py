@@ -1,8 +1,8 @@
 """The pytest plugin that makes `pytest --nbval-lax` right by itself for the course's notebooks.
 
-A learner's notebook is assembled with its reference before it is run (see `course.submission`), its items bear the
-exercises' names, and an answer that hangs, floods or ends its kernel costs that answer only. A solution notebook is
-run whole. Other notebooks are left to nbval.
+A learner's notebook is assembled with its chapter's key before it is run (see `course.grading.submission`), its items
+bear the exercises' names, and an answer that hangs, floods or ends its kernel costs that answer only. An author's
+executed notebook, which lies beside its source, is run whole. Other notebooks are left to nbval.
 """
 
 import contextlib
@@ -16,15 +16,19 @@ import nbval.plugin as nbval
 import pytest
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 
-from course import build, exercises, submission
+from course.exercises import keys
+from course.exercises.cells import defined_name
+from course.exercises.judging import FAILED, OPEN
+from course.grading import submission
+from course.lesson import settings
 
 CELL_SECONDS = 60  # for a graded cell, unless --nbval-cell-timeout says otherwise
 RESTORE_SECONDS = 10
 CELL_BYTES = 1_000_000  # of output of a graded cell
 NBVAL_SECONDS = 2000  # nbval's own default, which no learner wants to wait for
 PROCESS_ENDED = "the Python process ended: is there an exit() or quit() in the answer?"
-SNAPSHOT = "import course.isolation as _i; _i.snapshot(get_ipython().user_ns); del _i"
-RESTORE = "import course.isolation as _i; _i.restore(get_ipython().user_ns); del _i"
+SNAPSHOT = "import course.grading.isolation as _i; _i.snapshot(get_ipython().user_ns); del _i"
+RESTORE = "import course.grading.isolation as _i; _i.restore(get_ipython().user_ns); del _i"
 
 
 class KernelGone(RuntimeError):
@@ -137,7 +141,7 @@ class CourseCell(nbval.IPyNbCell):
 
 
 class GradedNotebook(CourseNotebook):
-    """A learner's notebook, assembled with its reference."""
+    """A learner's notebook, assembled with its chapter's key."""
 
     limit = CELL_BYTES
     cell_kind = property(lambda self: GradedCell)
@@ -145,10 +149,10 @@ class GradedNotebook(CourseNotebook):
     def collect(self):
         try:
             assembly = self.assembly()
-        except submission.BadNotebook as error:
+        except (submission.BadNotebook, keys.BadKey) as error:
             raise self.CollectError(str(error)) from None
         self.answers, self.crashes = assembly.answers, {}
-        self.definitions = [c.source for c in assembly.notebook.cells if submission.role(c) == "definition"]
+        self.definitions = [c.source for c in assembly.notebook.cells if c.metadata["course"]["role"] == "definition"]
         read = nbval.nbformat.read
         nbval.nbformat.read = lambda *_, **__: assembly.notebook  # nbval's collect reads the file itself
         try:
@@ -158,14 +162,8 @@ class GradedNotebook(CourseNotebook):
             nbval.nbformat.read = read
 
     def assembly(self):
-        """The reference with the learner's answers in it."""
-        source = exercises.chapter_source(self.path.name[:2])
-        reference = source.with_suffix(".ipynb")
-        if not reference.exists():
-            raise self.CollectError(
-                f"the reference {reference.name} is not built: run `course build {source.name[:2]}`"
-            )
-        return submission.assemble(build.load(reference), submission.read_cells(self.path))
+        """What is run: the key's definitions and checks, with the learner's answers between them."""
+        return submission.assemble(keys.load(submission.chapter_of(self.path)), submission.read_cells(self.path))
 
     def fresh_kernel(self):
         """After an answer has spoilt the kernel: a new one, with the definitions run again."""
@@ -183,7 +181,7 @@ class GradedCell(CourseCell):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.role = submission.role(self.cell)
+        self.role = self.cell.metadata["course"]["role"]
         self.exercise = self.cell.metadata["course"].get("exercise")
         self.verdict = None
         # What an answer says of itself must not steer nbval: no skipping, no excused exceptions.
@@ -234,7 +232,7 @@ class GradedCell(CourseCell):
             except nbval.NbCellError as error:
                 state, message, hint = self.judge(error, crash)
                 result |= {"state": state, "message": message, "hint": hint}
-        of = self.cell.metadata["nbgrader"]["points"]
+        of = self.cell.metadata["course"]["points"]
         self.verdict = Verdict(
             self.exercise,
             **result,
@@ -294,29 +292,29 @@ class GradedCell(CourseCell):
     def judge(self, error, crash):
         """(state, message, hint) of a check that did not pass."""
         if isinstance(error, TimedOut):
-            return "timeout", f"exercise {self.exercise} {exercises.FAILED} {error}", "is there a loop without an end?"
+            return "timeout", f"exercise {self.exercise} {FAILED} {error}", "is there a loop without an end?"
         if isinstance(error, Ended):
-            return "crashed", f"exercise {self.exercise} {exercises.FAILED} {error}", ""
+            return "crashed", f"exercise {self.exercise} {FAILED} {error}", ""
         shown = next((o for o in self.test_outputs if o.output_type == "error"), None)
         if crash and (shown is None or shown.ename != "Unsolved"):
             state = "timeout" if "did not end within" in crash else "crashed"
-            return state, f"exercise {self.exercise} {exercises.FAILED} its cell does not run: {crash}", ""
+            return state, f"exercise {self.exercise} {FAILED} its cell does not run: {crash}", ""
         if shown is None:
-            return "wrong", f"exercise {self.exercise} {exercises.FAILED} {error}", ""
+            return "wrong", f"exercise {self.exercise} {FAILED} {error}", ""
         if shown.ename == "NameError":
             return "missing", self.undefined(shown.evalue), ""
         if shown.ename != "Unsolved":
             return "error", f"the check itself failed: {shown.ename}: {shown.evalue}", ""
         first, *rest = shown.evalue.splitlines() or [""]
-        if exercises.OPEN in first:
-            return "open", f"exercise {self.exercise} {exercises.OPEN} still open", ""
+        if OPEN in first:
+            return "open", f"exercise {self.exercise} {OPEN} still open", ""
         hint = next((line.strip()[6:] for line in rest if line.strip().startswith("hint: ")), "")
         crashed = any(re.match(r" {4}line \d+ of ", line) for line in rest)
         return "crashed" if crashed else "wrong", shown.evalue, hint
 
     def undefined(self, said):
-        name = submission.defined_name(self.parent.answers[self.exercise].source or "")
-        return f"exercise {self.exercise} {exercises.FAILED} {said}: keep the name that the exercise gives it" + (
+        name = defined_name(self.parent.answers[self.exercise].source or "")
+        return f"exercise {self.exercise} {FAILED} {said}: keep the name that the exercise gives it" + (
             f" (the cell defines {name})" if name else ""
         )
 
@@ -366,15 +364,17 @@ def item_name(cell, number):
 
 
 def kind_of(path):
-    """CourseNotebook for a chapter's solution, GradedNotebook for a learner's copy of a chapter, None for others."""
+    """CourseNotebook for an author's executed notebook, which lies beside its source; GradedNotebook for a learner's
+    copy of a chapter; None for others."""
     path = Path(path)
     if path.name == "index.ipynb":
         return False
-    try:
-        source = exercises.chapter_source(re.match(r"(\d\d)_", path.name)[1])
-    except (TypeError, exercises.ExerciseError):
+    chapter = submission.chapter_of(path)
+    if chapter is None:
         return None
-    return CourseNotebook if path.resolve() == source.with_suffix(".ipynb").resolve() else GradedNotebook
+    if path.with_suffix(".py").exists() and path.parent.resolve() == settings.solutions_folder().resolve():
+        return CourseNotebook
+    return GradedNotebook if chapter in keys.known() or path.name[:2] == chapter else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,8 +7,13 @@ import os
 import re
 import statistics
 import subprocess
+import tempfile
+from pathlib import Path
 
-from course import chapters, exercises, results, settings
+from course.authoring import chapters, keying
+from course.exercises import keys
+from course.files import load_notebook, notebook_text, write
+from course.lesson import recording, settings
 
 SIZE_LIMIT = 1.5 * 2**20  # bytes of a committed notebook
 EXECUTION = {
@@ -35,7 +40,7 @@ def derive(chapter):
     """
     import nbformat.v4 as v4
 
-    numbers = exercises.specifications(chapter.number, chapter.path.parent)
+    numbers = {number for _, text in chapter.grading for number in re.findall(r'exercise\(\s*"(\d+\.\d+)"', text)}
     cells = [v4.new_markdown_cell(title_cell(chapter), id="title")]
     taken = set()
     for cell in chapter.cells:
@@ -64,13 +69,10 @@ def derive(chapter):
 def learner_notebook(solution, chapter):
     """What a learner opens: answers blanked, checks without output, the lesson's outputs kept."""
     notebook = copy.deepcopy(solution)
-    specs = exercises.specifications(chapter.number, chapter.path.parent)
     for cell in notebook.cells:
         course = cell.metadata.get("course", {})
         if course.get("role") == "answer":
-            spec = specs[course["exercise"]]
-            start = chapters.body_of(chapter.path, spec.number, spec.start) if spec.start else None
-            cell.source = chapters.blank(cell.source, start)
+            cell.source = chapters.stub(chapter, course["exercise"])
         if course.get("role") in ("answer", "check"):
             cell.outputs, cell.execution_count = [], None
     return notebook
@@ -89,10 +91,10 @@ def title_cell(chapter):
     )
 
 
-def execute(notebook, folder, progress=None):
+def execute(notebook, folder, progress=None, **environment):
     """Run a notebook in place, with `folder` as working folder; raises BuildError at the first cell that fails.
 
-    progress: called with (cells done, all cells) after each cell.
+    progress: called with (cells done, all cells) after each cell. environment: further variables for the kernel.
     """
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
@@ -115,7 +117,7 @@ def execute(notebook, folder, progress=None):
         client.on_cell_executed = lambda cell, cell_index, **_: progress(cell_index + 1, len(notebook.cells))
     metadata = copy.deepcopy(notebook.metadata)
     try:
-        client.execute(env=os.environ | EXECUTION, stderr=subprocess.DEVNULL)
+        client.execute(env=os.environ | EXECUTION | environment, stderr=subprocess.DEVNULL)
     except (CellExecutionError, DeadKernelError) as error:
         raise BuildError(f"{notebook.metadata.course.chapter}: {_tail(str(error))}") from None
     notebook.metadata = metadata  # nbclient adds the Python version, which would differ between machines
@@ -152,10 +154,19 @@ def differences(chapter):
         if not path.exists():
             found.append(f"{name} is missing; run: course build {chapter.number}")
             continue
-        have, want = _without_outputs(load(path)), _without_outputs(wanted)
+        have, want = _without_outputs(load_notebook(path)), _without_outputs(wanted)
         if have != want:
             ids = [a["id"] for a, b in zip(have["cells"], want["cells"]) if a != b][:3]
             found.append(f"{name} does not match its source (cells {ids}); run: course build {chapter.number}")
+    path = keying.path_of(chapter)
+    try:
+        key = keys.from_text(path.read_text(encoding="utf-8"), path.name, f"run: course build {chapter.number}")
+        if key.made_from != keying.made_from(chapter):
+            found.append(f"the key {path.name} is not made from this source; run: course build {chapter.number}")
+    except FileNotFoundError:
+        found.append(f"the key {path.name} is missing; run: course build {chapter.number}")
+    except keys.BadKey as error:
+        found.append(str(error))
     return found
 
 
@@ -168,45 +179,22 @@ def _without_outputs(notebook):
 
 
 def build(chapter, progress=None):
-    """Execute a chapter and write both notebooks, each whole or not at all."""
-    solution = execute(derive(chapter), chapter.path.parent, progress)
+    """Make a chapter's key, execute it, and write key and both notebooks; where anything fails, nothing is written."""
+    key = keys.as_text(keying.make(chapter))
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / f"{chapter.number}.json", key)
+        solution = execute(derive(chapter), chapter.path.parent, progress, COURSE_KEYS=folder)
     save(solution, chapter.solution)
     save(learner_notebook(solution, chapter), chapter.notebook)
-
-
-def load(path):
-    import nbformat
-
-    return nbformat.read(path, as_version=4)
-
-
-def load_text(text):
-    import nbformat
-
-    return nbformat.reads(text, as_version=4)
-
-
-def as_text(notebook):
-    """A notebook as it is written to a file."""
-    import nbformat
-
-    return nbformat.writes(notebook) + "\n"
+    write(keying.path_of(chapter), key)
 
 
 def save(notebook, path):
     """Write a notebook by rename; raises BuildError where it is too heavy for the web."""
-    text = as_text(notebook)
+    text = notebook_text(notebook)
     if len(text.encode()) > SIZE_LIMIT:
         raise BuildError(f"{path.name} would have {len(text.encode()) / 2**20:.1f} MB; the limit is 1.5: fewer figures")
     write(path, text)
-
-
-def write(path, text):
-    """Write a text file by rename, so that no reader ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", errors="replace", newline="\n")  # a lone surrogate cannot be written
-    os.replace(part, path)
 
 
 def syllabus(all_chapters, link):
@@ -225,7 +213,7 @@ def index_notebook(all_chapters):
     """The notebook that JupyterLab opens at: `solutions/index.md`, a cell per `---`, with the table of chapters."""
     import nbformat.v4 as v4
 
-    text = (exercises.SOLUTIONS / "index.md").read_text(encoding="utf-8")
+    text = (settings.solutions_folder() / "index.md").read_text(encoding="utf-8")
     table = syllabus(all_chapters, lambda c: c.notebook.name)
     texts = [t.strip().replace("{{syllabus}}", table) for t in re.split(r"(?m)^---$", text)]
     cells = [v4.new_markdown_cell(t, id=_id(t, set())) for t in texts]
@@ -254,7 +242,7 @@ def results_page(all_chapters):
     ]
     parts = []
     for chapter in all_chapters:
-        recorded = results.load(chapter.number)
+        recorded = recording.load(chapter.number)
         title = f"{chapter.number} {chapter.header['title']}"
         budgets = [budget for budget in settings.BUDGETS if budget in recorded]
         for budget in budgets:
@@ -268,7 +256,7 @@ def results_page(all_chapters):
             lines = [f"| {title} | {' | '.join(budgets)} |", "|---" * (1 + len(budgets)) + "|"]
             for name in names:
                 found = [recorded[budget]["figures"].get(name) for budget in budgets]
-                shown = [results.summary(values) if values else "–" for values in found]
+                shown = [recording.summary(values) if values else "–" for values in found]
                 lines.append(f"| {name.replace('_', ' ')} | {' | '.join(shown)} |")
             parts.append("\n".join(lines))
     text = (

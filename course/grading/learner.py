@@ -8,7 +8,9 @@ import re
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from course import exercises
+from course.exercises import keys
+from course.grading import submission
+from course.lesson import settings
 
 PASSED = "passed"
 
@@ -46,15 +48,24 @@ def grade(path, seconds=None, say=lambda verdict: None):
     import pytest
 
     path = Path(path)
-    source = source_for(path)
     if not path.exists():
         raise GradingError(f"there is no file {path}")
-    if path.resolve() == source.with_suffix(".ipynb").resolve():
+    chapter = submission.chapter_of(path)
+    if chapter is None:
+        raise GradingError(
+            f"{path.name}: this is no chapter of the course; its name should begin with its chapter's number, as "
+            "03_convolution.ipynb"
+        )
+    if path.resolve().parent == settings.solutions_folder().resolve():
         raise GradingError(
             f"{path.name} is the reference itself; grade a learner's copy, such as notebooks/{path.name}"
         )
+    try:
+        key = keys.load(chapter)
+    except keys.BadKey as error:
+        raise GradingError(str(error)) from None
     collector = _Collector(say)
-    arguments = ["--nbval-lax", "-p", "course.nbplugin", "-p", "no:cacheprovider", "--noconftest"]
+    arguments = ["--nbval-lax", "-p", "course.grading.plugin", "-p", "no:cacheprovider", "--noconftest"]
     arguments += ["-c", os.devnull, "--rootdir", str(path.resolve().parent), str(path.resolve())]
     if seconds:
         arguments += ["--nbval-cell-timeout", str(seconds)]
@@ -63,27 +74,9 @@ def grade(path, seconds=None, say=lambda verdict: None):
         pytest.main(arguments, plugins=[collector])
     if collector.problems:
         raise GradingError("\n".join(collector.problems))
-    if {v.exercise for v in collector.verdicts} != exercises_of(source.with_suffix(".ipynb")):
+    if {v.exercise for v in collector.verdicts} != set(key.exercises):
         raise GradingError(f"{path.name}: not every exercise came to a verdict\n{noise.getvalue()[-1000:]}")
     return collector.verdicts
-
-
-def exercises_of(reference):
-    """The numbers of the exercises in a reference; read as plain JSON, which spares loading Keras for the oracles."""
-    cells = json.loads(reference.read_text(encoding="utf-8"))["cells"]
-    parts = (cell["metadata"].get("course", {}) for cell in cells)
-    return {part["exercise"] for part in parts if part.get("role") == "check"}
-
-
-def source_for(path):
-    """The source of the chapter that a notebook's name begins with. Raises GradingError."""
-    found = re.match(r"(\d{1,2})(?!\d)", Path(path).name)
-    if not found:
-        raise GradingError(f"{Path(path).name}: the name must begin with its chapter's number, as 03_convolution.ipynb")
-    try:
-        return exercises.chapter_source(found[1])
-    except exercises.ExerciseError as error:
-        raise GradingError(str(error)) from None
 
 
 def score(verdicts):

@@ -474,7 +474,7 @@ def _digits():
 
 
 def _shapes():
-    from course import shapes10
+    from course.lesson import shapes10
 
     train, test = shapes10.load()
     return "shapes10", shapes10.CLASSES, "shapes10 instead, drawn pictures in ten classes of their own", (*train, *test)

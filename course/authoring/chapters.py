@@ -6,12 +6,17 @@ The source is `solutions/NN_topic.py` in jupytext's percent format; CONTRIBUTING
 import ast
 import hashlib
 import re
+import textwrap
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.exercises import SOLUTIONS, chapter_source
+from course.exercises.cells import EXERCISE
+from course.exercises.outcomes import ExerciseError
+from course.exercises.specification import collecting
+from course.lesson import settings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = settings.ROOT
 HEADER = {
     "title": str,
     "part": str,
@@ -21,7 +26,6 @@ HEADER = {
     "data": list,
     "sources": list,
 }
-EXERCISE = re.compile(r"^[ \t]*#[ \t]*exercise[ \t]+(\d+\.\d+)\b.*$", re.IGNORECASE | re.MULTILINE)
 STARS = re.compile(r"\*\*Exercise (\d+\.\d+)\s+(★+)")
 TAG = re.compile(r"\\tag\{(\d+\.\d+)\}")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -35,7 +39,8 @@ class ChapterError(Exception):
 class Chapter:
     """One chapter. number: "03". stem: "03_convolution". header: see HEADER. cells: jupytext's, header left out,
     each code cell with its part in `metadata.course` ("role", and for exercises "exercise").
-    points: dict from exercise number to its stars."""
+    points: dict from exercise number to its stars. grading: the cells tagged "grading", which reach no notebook, each
+    as (number of its first line, text)."""
 
     number: str
     stem: str
@@ -44,6 +49,7 @@ class Chapter:
     header: dict
     cells: list
     points: dict
+    grading: list
 
     @property
     def solution(self):
@@ -56,17 +62,33 @@ class Chapter:
 
 def notebooks(folder=None):
     """The folder of the learners' notebooks, beside that of the sources."""
-    return (SOLUTIONS if folder is None else Path(folder)).parent / "notebooks"
+    return (folder or settings.solutions_folder()).parent / "notebooks"
 
 
-def sources(folder=None):
+def keys_folder(folder=None):
+    """The folder of the keys that belong to a folder of sources."""
+    return settings.keys_folder() if folder in (None, settings.solutions_folder()) else folder.parent / "keys"
+
+
+def sources():
     """The paths of all chapter sources, in order."""
-    return sorted((SOLUTIONS if folder is None else Path(folder)).glob("[0-9][0-9]_*.py"))
+    return sorted(settings.solutions_folder().glob("[0-9][0-9]_*.py"))
 
 
-def select(names=(), folder=None):
-    """The sources of the chapters asked for ("03", "3" or "03_convolution"), or of all. Raises ExerciseError."""
-    return [chapter_source(str(name).split("_")[0], folder) for name in names] or sources(folder)
+def source_of(number):
+    """The path of a chapter's source, `solutions/NN_topic.py`, for a number such as "03", "3" or "03_convolution".
+    Raises ChapterError."""
+    digits, folder = str(number).split("_")[0], settings.solutions_folder()
+    found = sorted(folder.glob(f"{int(digits):02d}_*.py")) if digits.isascii() and digits.isdigit() else []
+    if len(found) != 1:
+        known = ", ".join(path.stem for path in sources()) or "none"
+        raise ChapterError(f"there is no chapter {number!r} in {folder.name}/; the chapters are: {known}")
+    return found[0]
+
+
+def select(names=()):
+    """The sources of the chapters asked for, or of all. Raises ChapterError."""
+    return [source_of(name) for name in names] or sources()
 
 
 def read_chapter(path):
@@ -90,7 +112,7 @@ def read_chapter(path):
             cell.metadata = {"course": part(cell.source, path.name)}
         kept.append(cell)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Chapter(path.stem[:2], path.stem, path, digest, header, kept, points)
+    return Chapter(path.stem[:2], path.stem, path, digest, header, kept, points, grading_cells(text))
 
 
 def read_header(text, name):
@@ -187,20 +209,87 @@ def blank(source, start=None):
     return "\n".join(kept)
 
 
-def body_of(path, number, name):
+def stub(chapter, number):
+    """The answer cell that a learner finds: the solution taken out, and, for a "debug it" exercise, the broken code put
+    in. Raises ChapterError where a marker or the code to begin with is missing."""
+    answer = next(c for c in chapter.cells if role(c) == "answer" and c.metadata["course"]["exercise"] == number)
+    begins = starts(chapter).get(number)
+    return blank(answer.source, begins and body_of(chapter, number, begins))
+
+
+def starts(chapter):
+    """For each "debug it" exercise, the name of the wrong answer that it begins with, read without running anything."""
+    found = {}
+    for _, text in chapter.grading:
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and _called(node) == "exercise":
+                begins = next((k.value.value for k in node.keywords if k.arg == "start"), None)
+                if begins is not None:
+                    found[node.args[0].value] = begins
+    return found
+
+
+def body_of(chapter, number, name):
     """The body of the wrong answer `name` of exercise `number`, without its docstring, as unindented lines."""
-    import textwrap
-
-    from course.exercises import grading_cells
-
-    for _, text in grading_cells(path):
+    for _, text in chapter.grading:
         if f'exercise("{number}"' not in text:
             continue
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef) and node.name == name and len(node.body) > 1:
                 lines = text.splitlines()[node.body[0].end_lineno : node.end_lineno]
                 return textwrap.dedent("\n".join(lines)).strip("\n").splitlines()
-    raise ChapterError(f"{Path(path).name}: exercise {number} starts from {name!r}, which is no wrong answer of it")
+    raise ChapterError(f"{chapter.path.name}: exercise {number} starts from {name!r}, which is no wrong answer of it")
+
+
+def grading_cells(text):
+    """The cells tagged "grading" of a chapter's source text: a list of (number of the first line, text)."""
+    marks = list(re.finditer(r"(?m)^# %%(.*)\n", text)) + [re.search(r"\Z", text)]
+    return [
+        (text.count("\n", 0, here.end()) + 1, text[here.end() : after.start()])
+        for here, after in zip(marks, marks[1:])
+        if re.search(r'tags=\[[^\]]*"grading"', here[1])
+    ]
+
+
+_specs = {}
+
+
+def specifications(chapter):
+    """All exercises of a chapter as specified: a dict from number to Exercise, in the order in which they stand. Runs
+    the grading cells, once for each state of the source. Raises ChapterError where one of them fails."""
+    if _specs.get(chapter.path, (None,))[0] != chapter.digest:
+        specs = {}
+        for line, text in chapter.grading:
+            if re.search(r"^\s*(import|from) keras", text, re.MULTILINE):
+                settings.import_keras()
+            with collecting() as begun:
+                try:
+                    # Under the source's own name and lines, so that a traceback points where the author can look.
+                    code = compile("\n" * (line - 1) + text, str(chapter.path), "exec")
+                    exec(code, {"__name__": f"grading_{chapter.stem}"})
+                except ExerciseError as error:
+                    raise ChapterError(f"{chapter.path.name}:{line}: {error}") from None
+                except Exception as error:
+                    raise ChapterError(
+                        f"{chapter.path.name}:{_line_of(error, chapter.path) or line}: the grading cell fails: "
+                        f"{type(error).__name__}: {error}"
+                    ) from error
+            specs.update({spec.number: spec for spec in begun})
+        _specs[chapter.path] = chapter.digest, specs
+    return _specs[chapter.path][1]
+
+
+def _line_of(error, path):
+    """The last line of the file at `path` that an exception passed through, or None."""
+    if isinstance(error, SyntaxError):
+        return error.lineno
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    return lines[-1] if lines else None
+
+
+def role(cell):
+    """The part that a cell of a Chapter, or of a notebook derived from it, plays; see `part`."""
+    return cell.metadata.get("course", {}).get("role")
 
 
 def numbered_equations(chapter):

@@ -1,16 +1,18 @@
-"""Values that cross the sandbox's wall, as JSON: numbers, texts, arrays, and containers of them. Nothing else.
+"""Values as JSON: numbers, texts, arrays, and containers of them. Nothing else.
 
-What comes out of the sandbox was written by somebody's answer: it is data of the kinds below or it is refused, and
-decoding it runs no code. Arrays travel as base64 of their bytes with shape and type.
+So they stand in a key, and so they cross the sandbox's wall. What comes out of the sandbox was written by somebody's
+answer: it is data of the kinds below or it is refused, and decoding it runs no code. Arrays travel as base64 of their
+bytes with shape and type.
 """
 
 import base64
 import json
 import math
+import zlib
 
 import numpy as np
 
-from course.exercises import Outcome, Raised
+from course.exercises.outcomes import Outcome, Raised
 
 ARRAY_KINDS = "biufc"
 MOST_DEPTH = 20
@@ -37,6 +39,8 @@ def encode(value, depth=0):
         return {"int": str(value)} if abs(value) >= 2**53 else value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, complex):
+        return {"complex": [encode(value.real), encode(value.imag)]}
     if isinstance(value, tuple):
         return {"tuple": [encode(item, depth + 1) for item in value]}
     if isinstance(value, list):
@@ -66,6 +70,8 @@ def decode(form, depth=0):
                 return int(text)
             case {"float": "nan" | "inf" | "-inf" as text} if len(form) == 1:
                 return float(text)
+            case {"complex": [real, imaginary]} if len(form) == 1:
+                return complex(decode(real, depth + 1), decode(imaginary, depth + 1))
             case {"tuple": list(items)} if len(form) == 1:
                 return tuple(decode(item, depth + 1) for item in items)
             case {"dict": list(pairs)} if len(form) == 1:
@@ -122,4 +128,19 @@ def read(text):
     except WireError:
         raise
     except (ValueError, RecursionError) as error:
+        raise WireError(str(error)[:200]) from None
+
+
+def pack(form):
+    """A JSON-able form as a short text: compressed, in base64."""
+    text = json.dumps(form, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unpack(text):
+    """The form that `pack` made `text` of; raises WireError for anything else. Only for texts of our own: what a
+    short text may hold has no bound."""
+    try:
+        return read(zlib.decompress(base64.b64decode(text, validate=True)))
+    except (zlib.error, ValueError, TypeError) as error:
         raise WireError(str(error)[:200]) from None

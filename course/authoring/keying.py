@@ -1,0 +1,141 @@
+"""Making a chapter's key of its source; see `course.exercises.keys` for what a key is.
+
+Only here, and in the tests, are an author's oracles and wrong answers ever run.
+"""
+
+import ast
+import contextlib
+import hashlib
+import io
+import json
+import warnings
+
+from course.authoring import chapters
+from course.exercises import asking, keys, values
+from course.exercises.cells import defined_name
+from course.exercises.keys import ChapterKey, ExerciseKey, Mistake
+from course.exercises.outcomes import ExerciseError
+
+PUBLIC = 0  # the seed of the cases that a learner sees
+
+
+def make(chapter, secret=None):
+    """The key of a chapter: the learner's, or, with a secret (bytes), a class's.
+
+    Raises ExerciseError where a case or an outcome is not plain data, and ChapterError where a part is missing.
+    """
+    specs = chapters.specifications(chapter)
+    exercises = {number: _exercise(chapter, spec, secret) for number, spec in specs.items()}
+    solutions = {} if secret is None else {n: cell.source for n, cell in _cells(chapter, "answer").items()}
+    return ChapterKey(chapter.number, chapter.stem, made_from(chapter), definitions(chapter), exercises, solutions)
+
+
+def definitions(chapter):
+    """The sources of a chapter's definition cells."""
+    return [c.source for c in chapter.cells if chapters.role(c) == "definition"]
+
+
+def made_from(chapter):
+    """SHA-256 of all in a chapter's source that its key is made from: specifications, definitions, exercise cells."""
+    parts = [keys.FORMAT, chapter.stem, [text for _, text in chapter.grading], definitions(chapter), chapter.points]
+    parts += [[cell.source for cell in _cells(chapter, role).values()] for role in ("answer", "check")]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def path_of(chapter):
+    """Where a chapter's learner's key goes."""
+    return chapters.keys_folder(chapter.path.parent) / f"{chapter.number}.json"
+
+
+def _cells(chapter, role):
+    return {c.metadata["course"]["exercise"]: c for c in chapter.cells if chapters.role(c) == role}
+
+
+def _exercise(chapter, spec, secret):
+    answer, check = (_cells(chapter, role).get(spec.number) for role in ("answer", "check"))
+    if answer is None or check is None or spec.number not in chapter.points:
+        raise chapters.ChapterError(
+            f"{chapter.path.name}: exercise {spec.number} needs a heading with stars, an answer cell that begins with "
+            f"# Exercise {spec.number}, and a check"
+        )
+    name = defined_name(answer.source)
+    if name is None:
+        raise chapters.ChapterError(f"{chapter.path.name}: the answer cell of exercise {spec.number} defines nothing")
+    text = next(text for _, text in chapter.grading if f'exercise("{spec.number}"' in text)
+    cases = spec.draw_cases(PUBLIC if secret is None else _seed(secret, spec.number))
+    question = asking.Question(spec.number, cases, driver_source(text))
+    mistakes = []
+    for wrong in spec.wrong_answers:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+            use = question.use()
+            outcomes = [asking.run(use, wrong, case) for case in cases]
+        mistakes.append(Mistake(wrong.__name__, " ".join(wrong.__doc__.split()), outcomes))
+    try:
+        questions = keys.pack_questions(cases)
+        answers = keys.pack_answers([spec.expected(case) for case in cases], mistakes)
+    except values.WireError as error:
+        raise ExerciseError(f"exercise {spec.number}: a case or an outcome cannot be kept: {error}") from None
+    return ExerciseKey(
+        spec.number,
+        name,
+        chapter.points[spec.number],
+        chapters.stub(chapter, spec.number),
+        check.source,
+        spec.arguments(),
+        spec.rtol,
+        spec.atol,
+        question.driver,
+        questions,
+        answers,
+    )
+
+
+def _seed(secret, number):
+    return int.from_bytes(hashlib.sha256(secret + number.encode()).digest()[:8], "big") | 1
+
+
+def driver_source(text):
+    """Of a grading cell, only the code that puts an answer to use: the function under `.drive`, and what it needs.
+
+    Cases, oracle, wrong and right answers stay behind. Returns "" where an answer is simply called.
+    """
+    return next(iter(standalone(text, "drive", lambda node: "drive")), "")
+
+
+def standalone(text, decorator, rename):
+    """The functions of a grading cell under a decorator, each as source that stands alone: with the cell's imports and
+    those of its helpers and constants that it needs. rename: gives a function's new name for its ast node."""
+    body = ast.parse(text).body
+    defined = {}
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.decorator_list:
+            defined[node.name] = node
+        elif isinstance(node, ast.Assign) and not _is_exercise(node.value):
+            defined.update({n.id: node for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)})
+    imports = [
+        n for n in body if isinstance(n, (ast.Import, ast.ImportFrom)) and "course.exercises" not in ast.unparse(n)
+    ]
+    sources = []
+    for chosen in body:
+        if decorator not in map(_attribute, getattr(chosen, "decorator_list", ())):
+            continue
+        needed, queue = set(), [chosen]
+        while queue:
+            for name in {n.id for n in ast.walk(queue.pop()) if isinstance(n, ast.Name)} & defined.keys() - needed:
+                needed.add(name)
+                queue.append(defined[name])
+        own, chosen.name, chosen.decorator_list = chosen.name, rename(chosen), []
+        for node in ast.walk(chosen):  # a function that calls itself
+            if isinstance(node, ast.Name) and node.id == own:
+                node.id = chosen.name
+        kept = imports + [node for node in body if any(defined[name] is node for name in needed)] + [chosen]
+        sources.append("\n".join(ast.unparse(node) for node in kept))
+    return sources
+
+
+def _attribute(node):
+    return node.attr if isinstance(node, ast.Attribute) else None
+
+
+def _is_exercise(node):
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "exercise"

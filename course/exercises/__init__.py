@@ -1,0 +1,5 @@
+"""What judges an answer: the specification that an author writes, the key made of it, asking, judging, hints."""
+
+from course.exercises.specification import exercise
+
+__all__ = ["exercise"]

@@ -1,0 +1,65 @@
+"""Judging: a key and an answer's outcomes in, a verdict and its explanation out."""
+
+from dataclasses import dataclass
+
+from course.comparing import describe_arguments
+from course.exercises.hints import diagnose
+from course.exercises.outcomes import is_open
+
+OPEN = "○"
+PASSED = "✓"
+FAILED = "✗"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a key says of an answer's outcomes. state: "passed", "wrong", "crashed" or "open". right, of: cases.
+    first: the position of the first case that is not right, and problem: how its outcome differs; None and "" where
+    all are."""
+
+    state: str
+    right: int
+    of: int
+    first: int | None = None
+    problem: str = ""
+
+
+def judge(key, outcomes):
+    """The Judgement of the outcomes that `asking.ask` took down, or that claim to be such. key: an ExerciseKey."""
+    count = len(key.expected)
+    if is_open(outcomes):
+        return Judgement("open", 0, count)
+    if len(outcomes) != count:
+        return Judgement("wrong", 0, count, problem="did not hand over a result for each case")
+    problems = key.differences(outcomes)
+    right = problems.count(None)
+    if right == count:
+        return Judgement("passed", count, count)
+    first = next(i for i, problem in enumerate(problems) if problem)
+    crashed = outcomes[first].raised and not key.expected[first].raised
+    return Judgement("crashed" if crashed else "wrong", right, count, first, problems[first])
+
+
+def explain(key, judgement, outcomes, name, printed="", hints=True):
+    """What a learner reads of a Judgement, and the hint in it: (text, hint or "").
+
+    name: of the answer. printed: what it printed. hints: whether to look for one.
+    """
+    number = key.number
+    if judgement.state == "passed":
+        return f"exercise {number} {PASSED} {judgement.of} cases", ""
+    if judgement.state == "open":
+        return f"exercise {number} {OPEN} still open: write your answer in the cell above and run it", ""
+    lines = [f"exercise {number} {FAILED} {judgement.right} of {judgement.of} cases right; the first that is not:"]
+    if judgement.first is None:
+        return f"exercise {number} {FAILED} the answer {judgement.problem}", ""
+    call = f"{name}({describe_arguments(key.cases[judgement.first], key.arguments)})"
+    lines.append(f"  {call} {judgement.problem}")
+    if judgement.state == "crashed":
+        lines += [f"    {line}" for line in outcomes[judgement.first].raised.where]
+    hint = diagnose(key, outcomes) if hints else ""
+    if hint:
+        lines.append(f"  hint: {hint}")
+    if printed:
+        lines += ["  your code printed:", *(f"    {line}" for line in printed.splitlines()[:10])]
+    return "\n".join(lines), hint

@@ -1,0 +1,84 @@
+"""What a call of an answer gave: a value, or the exception it raised."""
+
+import linecache
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from course.comparing import compare, describe
+
+PACKAGE = Path(__file__).resolve().parent.parent
+DRIVER = "the check's own code"  # the file name under which a driver is compiled: never shown to a learner
+
+
+class ExerciseError(Exception):
+    """A fault of a specification, of a key or of the call of `check`, not of an answer."""
+
+    def _render_traceback_(self):  # IPython's hook for how an exception is shown
+        return str(self).splitlines()
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception, as far as it is judged and shown. names: its class and the classes above it; message: its first
+    line; where: the lines of the answer's own code that it passed through."""
+
+    names: tuple
+    message: str = ""
+    where: tuple = ()
+
+    @classmethod
+    def of(cls, error):
+        names = tuple(kind.__name__ for kind in type(error).__mro__ if issubclass(kind, BaseException))
+        name = getattr(error, "name", None)
+        text = str(name if isinstance(error, NameError) and name else error).strip()
+        return cls(names, (text.splitlines() or [""])[0][:200], tuple(_where(error)))
+
+    def __str__(self):
+        said = f"name {self.message!r} is not defined" if self.names[0] == "NameError" else self.message
+        return f"{self.names[0]}{': ' + said if said else ''}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call gave: a value (tensors as arrays), or the exception it raised."""
+
+    value: object = None
+    raised: Raised | None = None
+
+    def differs(self, expected, rtol, atol):
+        """None where this outcome is as expected, else a phrase that says how it is not."""
+        if expected.raised:
+            name = expected.raised.names[0]
+            if self.raised and name in self.raised.names:
+                return None
+            return (
+                f"raised {self.raised}" if self.raised else f"gave {describe(self.value)}"
+            ) + f"; it must raise {name}"
+        if self.raised:
+            return f"raised {self.raised}"
+        problem = compare(self.value, expected.value, rtol, atol)
+        return f"gave {problem}" if problem else None
+
+
+def is_open(outcomes):
+    """Whether an answer is still the stub that the learner was given."""
+    last = outcomes[-1].raised if outcomes else None
+    return bool(last) and last.names[0] == "NotImplementedError" and not last.message
+
+
+def _where(error):
+    """The lines of the learner's own code that an exception passed through, innermost last, at most three."""
+    if isinstance(error, SyntaxError):
+        return []
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(str(PACKAGE)) and frame.filename != DRIVER
+    ]
+    own = [f for f in frames if "ipykernel" in f.filename or f.filename.startswith("<")] or frames[:1]
+    lines = []
+    for frame in own[-3:]:
+        code = frame.line or linecache.getline(frame.filename, frame.lineno).strip()
+        lines.append(f"line {frame.lineno} of {frame.name}: {code}")
+    return lines

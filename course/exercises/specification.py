@@ -1,0 +1,134 @@
+"""How an author specifies an exercise; the build makes the chapter's key of it (`course.exercises.keys`).
+
+The specification stands in the chapter's source, in a cell tagged "grading" that reaches neither notebook, and only
+the build reads it:
+
+    from course.exercises import exercise
+
+    ex = exercise("3.1")
+
+    @ex.cases
+    def _(rng):                        # yields one tuple of arguments per case, drawn with a numpy Generator
+        for _ in range(24):
+            yield int(rng.integers(5, 30)), int(rng.integers(1, 6))
+
+    @ex.oracle
+    def _(n, k): ...                   # the expected value, not by the chapter's own code; may raise
+
+    @ex.wrong
+    def no_plus_one(n, k):
+        "The count of jumps is one less than the count of places: add the place where the kernel starts."
+        return n - k
+
+    @ex.right
+    def by_counting(n, k): ...         # a correct answer written quite differently
+
+A wrong answer serves twice: as a test (it must fail) and as a diagnosis (an answer that gives the same values on the
+same cases has made the same mistake, and its docstring is the hint).
+"""
+
+import contextlib
+import inspect
+import zlib
+from dataclasses import dataclass, field
+
+from course.comparing import plain
+from course.exercises.asking import fresh
+from course.exercises.outcomes import ExerciseError, Outcome, Raised
+
+
+@dataclass
+class Exercise:
+    """One exercise's specification; see the module's text.
+
+    number: "3.2". rtol, atol: tolerance for floats, as in `course.comparing.compare`. start: the name of the wrong
+    answer whose body a "debug it" exercise begins with, instead of an empty one.
+    """
+
+    number: str
+    rtol: float = 1e-5
+    atol: float = 1e-6
+    start: str | None = None
+    draw: object = None
+    judge: object = None
+    use: object = None
+    wrong_answers: list = field(default_factory=list)
+    right_answers: list = field(default_factory=list)
+
+    def cases(self, function):
+        """Decorator: function(rng) yields the cases, each a tuple of arguments."""
+        self.draw = function
+        return function
+
+    def oracle(self, function):
+        """Decorator: function(*case) gives the expected value, or raises what an answer must raise. A learner reads
+        its arguments' names where a case failed, so each has one."""
+        if any(p.kind == p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()):
+            raise ExerciseError(f"exercise {self.number}: the oracle must name each of its arguments, without a *")
+        self.judge = function
+        return function
+
+    def drive(self, function):
+        """Decorator: function(answer, *case) puts an answer to use; without it, answer(*case) does."""
+        self.use = function
+        return function
+
+    def wrong(self, function):
+        """Decorator: a plausible wrong answer; its docstring is the hint for whoever makes this mistake."""
+        if not (function.__doc__ or "").strip():
+            raise ExerciseError(
+                f"exercise {self.number}: wrong answer {function.__name__} has no docstring to hint with"
+            )
+        self.wrong_answers.append(function)
+        return function
+
+    def right(self, function):
+        """Decorator: a correct answer, written otherwise than the solution."""
+        self.right_answers.append(function)
+        return function
+
+    def draw_cases(self, seed=0):
+        """The list of cases for a seed; seed 0 is what a learner sees."""
+        import numpy as np
+
+        if self.draw is None or self.judge is None:
+            missing = "cases" if self.draw is None else "oracle"
+            raise ExerciseError(f"exercise {self.number}: its grading cell has no function under @ex.{missing}")
+        rng = np.random.default_rng([seed, zlib.crc32(self.number.encode())])
+        cases = [case if isinstance(case, tuple) else (case,) for case in self.draw(rng)]
+        if not cases:
+            raise ExerciseError(f"exercise {self.number}: its generator yields no case")
+        return cases
+
+    def expected(self, case):
+        """The Outcome that an answer must have on this case."""
+        try:
+            return Outcome(plain(self.judge(*(fresh(argument) for argument in case))))
+        except Exception as error:
+            return Outcome(raised=Raised.of(error))
+
+    def arguments(self):
+        """The names of a case's arguments."""
+        return tuple(inspect.signature(self.judge).parameters)
+
+
+_collected = None
+
+
+@contextlib.contextmanager
+def collecting():
+    """A list that receives, in order, each Exercise begun within the `with` block."""
+    global _collected
+    before, _collected = _collected, []
+    try:
+        yield _collected
+    finally:
+        _collected = before
+
+
+def exercise(number, *, rtol=1e-5, atol=1e-6, start=None):
+    """Begin the specification of an exercise, in a cell tagged "grading"; see the module's text."""
+    spec = Exercise(number, rtol, atol, start)
+    if _collected is not None:
+        _collected.append(spec)
+    return spec

@@ -1,0 +1,1 @@
+"""Grading a notebook: reading it, assembling it with what the course knows, running it with nbval."""

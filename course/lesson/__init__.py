@@ -1,0 +1,1 @@
+"""What a chapter imports: its settings, its promises, data, figures and recorded runs."""
