@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers import point_at
 
-from course import build, chapters, exercises
+from course.authoring import build, chapters
 
 SMALL = Path(__file__).parent / "small"
 
@@ -29,7 +30,7 @@ def chapter(chapter_path):
 
 @pytest.fixture(scope="session")
 def built_small(tmp_path_factory):
-    """A folder with the small chapter's source and both its notebooks."""
+    """A folder with the small chapter's source, its key and both its notebooks."""
     folder = tmp_path_factory.mktemp("small")
     shutil.copytree(SMALL, folder, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -43,12 +44,6 @@ def small(built_small, monkeypatch):
     """The same, as the folder that this process and its kernels take chapters from."""
     point_at(monkeypatch, built_small)
     return built_small
-
-
-def point_at(patch, folder):
-    patch.setenv("COURSE_SOLUTIONS", str(folder / "solutions"))
-    for module in (exercises, chapters):
-        patch.setattr(module, "SOLUTIONS", folder / "solutions")
 
 
 @pytest.fixture
