@@ -1,5 +1,6 @@
 """What more than one file of tests needs: answers to the small chapter's exercises, and notebooks that hold them."""
 
+from course.exercises import keys
 from course.files import load_notebook
 
 NAME = "90_adding.ipynb"
@@ -31,3 +32,11 @@ def answered(small, **changes):
         if course.get("role") == "answer":
             cell.source = sources[course["exercise"]]
     return notebook
+
+
+def key_of(cases, expected, mistakes=(), **more):
+    """An ExerciseKey with these cases, expected Outcomes and Mistakes."""
+    plain = {"number": "1.1", "name": "f", "points": 1, "stub": "", "check": "", "arguments": ("x",), "driver": ""}
+    tolerance = {"rtol": 1e-5, "atol": 1e-6}
+    packed = {"questions": keys.pack_questions(cases), "answers": keys.pack_answers(expected, mistakes)}
+    return keys.ExerciseKey(**plain | tolerance | packed | more)

@@ -1,4 +1,4 @@
-"""prove, claim, check's comparison, budget, seed, gradient and record."""
+"""prove, claim, budget, seed, gradient, and what else a lesson is given to work with."""
 
 import os
 import subprocess
@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import course
-from course import exercises, results, settings
-from course.comparing import compare, describe, describe_call
-from course.proofs import Broken, claim, prove
+from course.lesson import settings
+from course.lesson.proofs import Broken, claim, prove
 
 
 def test_a_proof_prints_one_line_and_counts(capsys):
@@ -33,87 +32,6 @@ def test_a_claim_holds_or_breaks(capsys):
     assert capsys.readouterr().out == "claim 6.1 ✓ it is so\n"
     with pytest.raises(Broken, match="claim 6.1 ✗ not true in this run"):
         claim("6.1", "it is so", False)
-
-
-@pytest.mark.parametrize(
-    "got, expected, words",
-    [
-        (3, 3, None),
-        (np.int64(3), 3, None),
-        (3.0, 3, "a float; expected the whole number 3"),
-        (True, 3, "True, expected 3"),
-        (True, True, None),
-        (np.bool_(True), True, None),
-        (1, True, "1, expected True"),
-        (1.0 + 1e-9, 1.0, None),
-        (float("nan"), 1.0, "nan, expected 1"),
-        (float("nan"), float("nan"), None),
-        ("a", "a", None),
-        ("a", "b", "'a', expected 'b'"),
-        (None, 1.0, "None, expected 1"),
-        ([1, 2], [1, 2, 3], "2 values, expected 3"),
-        ([1, 2], [1, 3], "at position 1: 2, expected 3"),
-        ({"a": 1}, {"a": 2}, "at key 'a': 1, expected 2"),
-        ({"b": 1}, {"a": 1}, "a dict with keys ['b'], expected ['a']"),
-        (np.zeros((2, 3)), np.zeros((3, 2)), "shape (2, 3), expected (3, 2)"),
-        (np.zeros(2), 1.0, "expected the single number 1"),
-        (np.array([1.0, 2.0]), np.array([1.0, 3.0]), "2 at [1], expected 3 (1 of 2 values differ)"),
-        ("text", 3.0, "'text', expected 3"),
-        ([[1, 2], [3]], np.zeros((2, 2)), "expected"),
-    ],
-)
-def test_comparison(got, expected, words):
-    problem = compare(got, expected)
-    assert (problem is None) if words is None else words in problem
-
-
-def forgets_the_start(x):
-    for value in x:
-        total = total + value  # noqa: F821
-    return total
-
-
-def shuffled(x):
-    """Reversed in the first case, and something else in the others."""
-    return x[::-1] if x[0] == 0 else np.roll(x, 1)
-
-
-@pytest.mark.parametrize(
-    "answer, words",
-    [
-        (lambda x: -x, "every value has the wrong sign"),
-        (lambda x: 3 * x, "every value is 3 times"),
-        (lambda x: x + x[0] + 1, "every value is off by 1"),
-        (lambda x: x[::-1], "reversed along axis 0"),
-        (lambda x: x.astype(float), "not their type"),
-        (lambda x: x / 0, "not finite"),
-        (lambda x: x + (x > 10**6), ""),
-        (lambda x: exit(), "use return"),
-        (lambda x: unknown, "unknown is defined neither"),  # noqa: F821
-        (forgets_the_start, "used before it has one"),
-        (lambda x: None, "without a return"),
-        (shuffled, ""),
-    ],
-)
-def test_hints_that_know_nothing_of_the_exercise(answer, words):
-    spec = exercises.Exercise(
-        "1.1", draw=lambda rng: (n + np.array([0, 1, 4, 10**7]) for n in range(5)), judge=lambda x: x
-    )
-    cases = spec.draw_cases()
-    with np.errstate(all="ignore"):
-        outcomes = [spec.run(answer, case) for case in cases]
-    hint = exercises.diagnose(spec, outcomes, [spec.expected(case) for case in cases], None)
-    assert words in hint if words else hint == ""
-
-
-def test_calls_are_described_by_their_arguments():
-    def f(x, kernel, stride=1):
-        pass
-
-    assert describe_call(f, (np.zeros((9, 9)), 3, 2)) == "f(x=array of shape (9, 9), kernel=3, stride=2)"
-    assert describe(np.float32(0.5)) == "0.5"
-    assert describe({"losses": [np.float64(1) / 3, np.ones(2)]}) == "{'losses': [0.333333, [1., 1.]]}"
-    assert len(describe("x" * 10_000)) < 200
 
 
 def test_importing_the_course_does_not_import_keras():
@@ -144,7 +62,7 @@ def test_budget(monkeypatch):
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_the_budget_without_a_gpu_or_with_one(backend):
     pytest.importorskip(backend)
-    code = "from course import settings; assert settings.budget_name() == ('full' if settings.has_gpu() else 'quick')"
+    code = "from course.lesson.settings import *; assert budget_name() == ('full' if has_gpu() else 'quick')"
     environment = {k: v for k, v in os.environ.items() if k != "COURSE_BUDGET"} | {"KERAS_BACKEND": backend}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 

@@ -13,7 +13,7 @@ import pytest
 
 from course.classroom import layout
 from course.classroom.layout import Unread, discover, printable, safe_name
-from course.submission import SIZE_LIMIT, BadNotebook, read_cells
+from course.grading.submission import SIZE_LIMIT, BadNotebook, read_cells
 
 CHAPTERS = {"03": "03_convolution", "06": "06_lenet"}
 ANSWER = {"cell_type": "code", "source": "# Exercise 3.1", "metadata": {}}

@@ -17,7 +17,7 @@ import time
 import numpy as np
 import pytest
 
-from course import data, shapes10
+from course.lesson import data, shapes10
 
 SIZES = (20, 10)
 
