@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -293,13 +294,19 @@ def data(
 
 @app.command()
 def measure(
-    names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03, in the order given; or all.")] = None,
     budget: Annotated[str, typer.Option(help="quick or full.")] = "quick",
     seeds: Annotated[str, typer.Option(help="Seeds, as 0-4 or 0,1,2.")] = "0-4",
+    minutes: Annotated[float | None, typer.Option(help="Begin no run that would not end in time.", min=0)] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the records go (default: course/results).")] = None,
+    take: Annotated[Path | None, typer.Option(help="Run nothing: take the records that --out wrote there.")] = None,
 ):
-    """Run chapters once per seed and record their figures, times and memory in course/results/."""
-    from course import files
-    from course.authoring import build, chapters, measuring
+    """Run chapters once per seed and record their figures, times and memory in course/results/.
+
+    A record is written after each seed. Exit status 0 where everything asked for was run, 2 where a run failed, 3 where
+    the time was over before all were run. Needs nothing but what the chapters need.
+    """
+    from course.authoring import chapters, measuring
     from course.lesson import settings
 
     if budget not in settings.BUDGETS:
@@ -311,17 +318,42 @@ def measure(
         wanted = []
     if not wanted:
         fail(f"--seeds is {seeds!r}; write a range such as 0-4 or a list such as 0,1,2")
-    failures = []
-    for source in chosen(names):
-        try:
-            path = measuring.measure(source, budget, wanted, say=console().print)
-        except measuring.MeasureError as error:  # the other chapters are measured all the same
-            failures.append(str(error))
-            continue
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    failures, left, written = [], [], []
+    try:
+        if take:
+            written = measuring.take(take, console().print, out)
+        for source in chosen(names) if not take else ():
+            found = measuring.measure(source, budget, wanted, console().print, out, deadline)
+            failures += found.failures
+            left += [f"{source.stem} with seeds {', '.join(map(str, found.left))}"] if found.left else []
+            written += [found.path] if found.path else []
+    except (measuring.MeasureError, settings.SettingError) as error:
+        fail(error)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+    for path in written:
         console().print(f"written: {path.parent.name}/{path.name}")
-    files.write(build.results_path(), build.results_page([chapters.read_chapter(path) for path in chapters.sources()]))
+    if written and not out:
+        remake_results(chapters.sources())
+    message = [*failures, *(["not run to the end: " + "; ".join(left)] if left else [])]
     if failures:
-        fail("\n".join(failures))
+        fail("\n".join(message))
+    if left:
+        console(stderr=True).print(message[-1], style="red", markup=False)
+        raise typer.Exit(3)
+
+
+def remake_results(sources):
+    """Make the page of recorded runs anew; where that cannot be done here, say so in a line."""
+    try:
+        from course import files
+        from course.authoring import build, chapters
+
+        files.write(build.results_path(), build.results_page([chapters.read_chapter(path) for path in sources]))
+    except Exception as error:  # the records are written; only the page made of them is not
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        console().print(f"docs/results.md was not made anew ({why}); make it with: course build", markup=False)
 
 
 @app.command()

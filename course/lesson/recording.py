@@ -67,13 +67,32 @@ def machine():
     import keras
 
     backend = keras.backend.backend()
-    return {
+    here = {
         "backend": backend,
         "device": device_name(backend),
+        "processor": processor_name(),
         "data": ", ".join(data.loaded()) or "none",
         "versions": {name: version(name) for name in ("keras", backend, "numpy")}
         | {"python": platform.python_version()},
     }
+    return here if settings.scale() == 1 else here | {"scale": settings.scale()}
+
+
+def processor_name():
+    """The processor's model, as the system calls it, or "unknown"."""
+    import platform
+    import subprocess
+
+    listed = Path("/proc/cpuinfo")
+    if listed.exists():
+        for line in listed.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    if platform.system() == "Darwin":
+        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
+        if asked.stdout.strip():
+            return asked.stdout.strip()
+    return platform.processor() or platform.machine() or "unknown"
 
 
 def device_name(backend):

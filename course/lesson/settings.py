@@ -67,9 +67,30 @@ def budget_name():
     return name
 
 
-def budget(quick, full):
-    """Return `quick` on a laptop's budget and `full` on a GPU's (see `budget_name`)."""
-    return {"quick": quick, "full": full}[budget_name()]
+def scale():
+    """`COURSE_SCALE`, a number above 0 and at most 1 that shortens the work of either budget; 1 where it is not set."""
+    text = os.environ.get("COURSE_SCALE") or "1"
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number <= 1:
+        raise SettingError(f"COURSE_SCALE is {text!r}; it must be a number above 0 and at most 1, such as 0.001")
+    return number
+
+
+def budget(quick, full, least=None):
+    """Return `quick` on a laptop's budget and `full` on a GPU's (see `budget_name`).
+
+    least: given where both are whole numbers that say how much work there is (examples, epochs, steps), and not how
+    something is made (widths, learning rates, the size of a batch). `COURSE_SCALE=0.001` leaves a thousandth of the
+    work, and `least` at the least, so that an author can try each line of the full budget on a machine without a GPU:
+    `budget(quick=4000, full=60_000, least=500)`. Without `COURSE_SCALE` it changes nothing.
+    """
+    value = {"quick": quick, "full": full}[budget_name()]
+    if least is None or scale() == 1:
+        return value
+    return min(value, max(least, round(scale() * value)))
 
 
 def at_once(steps):
