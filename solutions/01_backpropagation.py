@@ -78,7 +78,7 @@ def draw_guesses(pictures, labels, guesses):
 
 # %%
 mnist = data.mnist()
-count = budget(quick=10000, full=60000)
+count = budget(quick=10000, full=60000, least=500)
 images, labels = as_rows(mnist.x_train[:count]), mnist.y_train[:count]
 test_images, test_labels = as_rows(mnist.x_test), mnist.y_test
 one_of_each = [np.flatnonzero(test_labels == digit)[2] for digit in range(10)]
@@ -1021,7 +1021,7 @@ CONTESTANTS = {
     "one hidden layer, ReLU": ([784, 100, 10], "relu", (0.2,)),
     "two hidden layers, no activation": ([784, 100, 100, 10], "linear", (0.01, 0.02, 0.03)),
 }
-STEPS = budget(quick=2500, full=20000)
+STEPS = budget(quick=2500, full=20000, least=50)
 
 trained, reached, histories = {}, {}, {}
 for name, (sizes, f, rates) in CONTESTANTS.items():
@@ -1147,7 +1147,7 @@ def reader(loss):
 # %%
 suspects = {"from the web": loss_from_the_web, "as it should be": "sparse_categorical_crossentropy"}
 logs = {
-    name: reader(loss).fit(images, labels, epochs=budget(quick=4, full=5), verbose=0).history
+    name: reader(loss).fit(images, labels, epochs=budget(quick=4, full=5, least=1), verbose=0).history
     for name, loss in suspects.items()
 }
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.9))

@@ -89,7 +89,7 @@ def network(hidden, activation="relu", weights="he_normal", normalise=False, dro
 mnist = data.mnist()
 pool = np.concatenate([as_rows(mnist.x_train), as_rows(mnist.x_test)])
 names = np.concatenate([mnist.y_train, mnist.y_test])
-count = budget(quick=2500, full=10000)
+count = budget(quick=2500, full=10000, least=500)
 images, labels = pool[:2000], names[:2000]  # to learn from
 checks, check_labels = pool[2000:2500], names[2000:2500]  # to choose by
 unseen, true_labels = pool[2500:][-count:], names[2500:][-count:]  # to judge by
@@ -964,7 +964,7 @@ claim(
 # times as much. The badly begun may try four learning rates, from a thousandth to thirty; He's has one.
 
 # %%
-epochs = budget(quick=5, full=10)  # on 2,000 digits
+epochs = budget(quick=5, full=10, least=2)  # on 2,000 digits
 tiny_to_absurd = (0.001, 0.03, 1.0, 30.0)
 rates, by_scale = {0.02: tiny_to_absurd, 2.0: (0.05,), 200.0: tiny_to_absurd}, defaultdict(list)
 for variance, choices in rates.items():
@@ -1332,7 +1332,7 @@ SITUATIONS = {  # labelled digits, the share of them with a random label, units 
     "1,000 labels, 8 units": (1000, 0.0, 8),
 }
 CONTESTANTS = {"plain": (0.0, 0.0), "weight decay": (3.0, 0.0), "dropout": (0.0, 0.5)}  # strength, share struck out
-repeats = budget(quick=2, full=5)
+repeats = budget(quick=2, full=5, least=1)
 draws = {}  # what all contestants are given, by situation and repeat: digits, labels, first weights
 for name, (size, random_share, units) in SITUATIONS.items():
     for repeat in range(repeats):
@@ -1478,7 +1478,7 @@ def answers(model, x, together):
 # %%
 finished = network([100, 100], normalise=True, dropout=0.3)
 finished.compile(keras.optimizers.Adam(0.003), LOSS)
-finished.fit(images, labels, batch_size=50, epochs=budget(quick=6, full=20), verbose=0)
+finished.fit(images, labels, batch_size=50, epochs=budget(quick=6, full=20, least=1), verbose=0)
 asked, wanted = unseen[:128], true_labels[:128]
 as_trained = finished.get_weights()
 should_be = np.mean(ops.convert_to_numpy(finished(asked)).argmax(axis=1) == wanted)

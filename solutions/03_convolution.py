@@ -70,7 +70,8 @@ def draw_numbers(axis, values, title="", box=None):
 
 # %%
 mnist = data.mnist()
-images = mnist.x_train[: budget(quick=4000, full=60000)].astype("float32") / 255  # from 0 (black) to 1 (white)
+images = mnist.x_train[: budget(quick=4000, full=60000, least=500)]
+images = images.astype("float32") / 255  # from 0 (black) to 1 (white)
 labels = mnist.y_train[: len(images)]
 seven = images[labels == 7][0]
 
@@ -932,7 +933,7 @@ for name, pictures in lessons.items():
     student = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Conv2D(1, 3, use_bias=False)])
     student.compile(keras.optimizers.SGD(learning_rate=0.5), loss="mean_squared_error")
     wanted = keras.ops.convert_to_numpy(teacher(pictures))
-    history = student.fit(pictures, wanted, batch_size=32, epochs=budget(quick=12, full=30), verbose=0)
+    history = student.fit(pictures, wanted, batch_size=32, epochs=budget(quick=12, full=30, least=1), verbose=0)
     losses[name], learned[name], students[name] = history.history["loss"], student.get_weights()[0].squeeze(), student
 
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.6), width_ratios=[1.7, 1, 1, 1])
@@ -981,7 +982,7 @@ classifier = keras.Sequential(
 )
 classifier.compile(keras.optimizers.SGD(learning_rate=0.1), "sparse_categorical_crossentropy")
 at_first = conv.get_weights()[0].squeeze()
-classifier.fit(images[..., None], labels, epochs=budget(quick=3, full=10), verbose=0)
+classifier.fit(images[..., None], labels, epochs=budget(quick=3, full=10, least=1), verbose=0)
 at_last = conv.get_weights()[0].squeeze()
 added = at_last - at_first
 figure, axes = plt.subplots(4, 8, figsize=(7.5, 4.3))

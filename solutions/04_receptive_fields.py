@@ -578,7 +578,7 @@ def distances(some, others):
 
 
 # %%
-views = photos.x_test[: budget(quick=200, full=2000)].astype("float32") / 255 - 0.5
+views = photos.x_test[: budget(quick=200, full=2000, least=50)].astype("float32") / 255 - 0.5
 convolutions = [layers.Conv2D(16, 3, padding="same", activation="relu") for _ in range(2)]
 change = {}
 for kind in ("stride", "max pooling", "average pooling"):
@@ -772,7 +772,7 @@ def spread_along(share):
 
 # %%
 depths = [1, 2, 4, 8, 16, 32]
-maps = [squared_gradient(depth, draws=budget(quick=6, full=30)) for depth in depths]
+maps = [squared_gradient(depth, draws=budget(quick=6, full=30, least=1)) for depth in depths]
 field = [2 * depth + 1 for depth in depths]
 effective = [effective_side(share) for share in maps]
 
@@ -850,11 +850,11 @@ def features_of(net, stack):
 # %%
 stack = read(STACK)
 fields = [row for row, layer in zip(trace(stack)[1:], stack) if layer.kind == "conv"]  # (J, r, a) of each convolution
-x_train, y_train = (part[: budget(quick=4000, full=50000)] for part in (photos.x_train, photos.y_train))
-x_test, y_test = (part[: budget(quick=2000, full=10000)] for part in (photos.x_test, photos.y_test))
+x_train, y_train = (part[: budget(quick=4000, full=50000, least=500)] for part in (photos.x_train, photos.y_train))
+x_test, y_test = (part[: budget(quick=2000, full=10000, least=500)] for part in (photos.x_test, photos.y_test))
 untrained, net = network(stack), network(stack)
 widths = [count for count, layer in zip(sizes(stack, 32)[1:], stack) if layer.kind == "conv"]
-epochs = budget(quick=4, full=30)
+epochs = budget(quick=4, full=30, least=1)
 rate = keras.optimizers.schedules.CosineDecay(0.002, epochs * len(x_train) // 32)  # falls from 0.002 to 0
 net.compile(
     keras.optimizers.Adam(rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
@@ -1038,8 +1038,8 @@ def reader(top):
 
 # %%
 mnist = data.mnist()
-digits, labels = (part[: budget(quick=3000, full=60000)] for part in (mnist.x_train, mnist.y_train))
-unseen, answers_to_them = (part[: budget(quick=1000, full=10000)] for part in (mnist.x_test, mnist.y_test))
+digits, labels = (part[: budget(quick=3000, full=60000, least=500)] for part in (mnist.x_train, mnist.y_train))
+unseen, answers_to_them = (part[: budget(quick=1000, full=10000, least=250)] for part in (mnist.x_test, mnist.y_test))
 layer = layers.Conv2D(8, 5, padding="same")
 first_digit = on_canvas(unseen[:1])[0, ..., 0]
 print(is_invariant(lambda image: ops.convert_to_numpy(layer(image[None, ..., None]))[0], first_digit, pixels=4))
@@ -1047,7 +1047,7 @@ print(is_invariant(lambda image: ops.convert_to_numpy(layer(image[None, ..., Non
 read_right, moved_by = {}, range(5)  # pixels
 for name, top in (("flattened", layers.Flatten()), ("global max pooling", layers.GlobalMaxPooling2D())):
     digit_reader = reader(top)
-    digit_reader.fit(on_canvas(digits), labels, epochs=budget(quick=3, full=6), verbose=0)
+    digit_reader.fit(on_canvas(digits), labels, epochs=budget(quick=3, full=6, least=1), verbose=0)
     read_right[name] = [
         digit_reader.evaluate(on_canvas(unseen, move), answers_to_them, batch_size=250, verbose=0)[1]
         for move in moved_by

@@ -428,7 +428,7 @@ prove(
 
 # %%
 cifar = data.cifar10()
-photos = cifar.x_test[: budget(quick=1000, full=10000)].astype("float32") / 255
+photos = cifar.x_test[: budget(quick=1000, full=10000, least=200)].astype("float32") / 255
 grey = photos.mean(axis=-1)
 
 
@@ -957,7 +957,7 @@ def less_their_mean(pictures):
     return pictures - pictures.mean(axis=(1, 2), keepdims=True)
 
 
-x_train = less_their_mean(cifar.x_train[: budget(quick=4000, full=50000)].astype("float32") / 255)
+x_train = less_their_mean(cifar.x_train[: budget(quick=4000, full=50000, least=500)].astype("float32") / 255)
 y_train = cifar.y_train[: len(x_train)]
 first = layers.Conv2D(24, 7, strides=2, use_bias=False, kernel_regularizer=keras.regularizers.L2(0.02))
 network = keras.Sequential(
@@ -973,7 +973,7 @@ network = keras.Sequential(
 )
 network.compile(keras.optimizers.Adam(0.002), "sparse_categorical_crossentropy")
 random_kernels = first.get_weights()[0]
-network.fit(x_train, y_train, batch_size=64, epochs=budget(quick=8, full=20), verbose=0)
+network.fit(x_train, y_train, batch_size=64, epochs=budget(quick=8, full=20, least=1), verbose=0)
 learned_kernels = first.get_weights()[0]
 
 # %%
@@ -1077,7 +1077,7 @@ claim(
 # always leaving the mean brightness.
 
 # %%
-lessons = budget(quick=4000, full=60000)
+lessons = budget(quick=4000, full=60000, least=500)
 reader = keras.Sequential(
     [
         keras.Input((28, 28, 1)),

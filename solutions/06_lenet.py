@@ -518,7 +518,7 @@ if importlib.util.find_spec("tensorflow"):  # Keras writes these logs with Tenso
     callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
 
 lenet = lenet5(distort=budget(quick=False, full=True))
-epochs, batch = (budget(quick=3, full=25), 128) if whole else (budget(quick=15, full=40), 32)
+epochs, batch = (budget(quick=3, full=25, least=1), 128) if whole else (budget(quick=15, full=40, least=1), 32)
 fit(lenet, train, validation, epochs, batch, callbacks=callbacks, verbose=2)
 print(
     "written:", *sorted(str(path.relative_to(folder.name)) for path in Path(folder.name).rglob("*") if path.is_file())
@@ -779,8 +779,8 @@ prove("6.12", dense_on_permuted, keras_dense, cases=dense_layers(100), atol=0.05
 # budget with 6,000 training digits at most, and without distortions).
 
 # %%
-some = tuple(part[: budget(quick=6_000, full=60_000)] for part in train)
-epochs = budget(quick=4, full=20) if whole else budget(quick=10, full=20)
+some = tuple(part[: budget(quick=6_000, full=60_000, least=500)] for part in train)
+epochs = budget(quick=4, full=20, least=1) if whole else budget(quick=10, full=20, least=1)
 share_right = {}  # of the test digits, by network and order
 for arrangement in ("in place", "permuted"):
     place = (lambda x: x) if arrangement == "in place" else (lambda x: permuted(x, order))

@@ -643,7 +643,7 @@ def falling(rate, epochs, count, batch):
 # %%
 photos = data.cifar10()
 x_train, y_train = photos.x_train[:2000], photos.y_train[:2000]
-x_test, y_test = (part[: budget(quick=2000, full=10000)] for part in (photos.x_test, photos.y_test))
+x_test, y_test = (part[: budget(quick=2000, full=10000, least=500)] for part in (photos.x_test, photos.y_test))
 x_train, x_test = scaled(x_train), scaled(x_test)
 
 # %%
@@ -1129,8 +1129,8 @@ def small_five():
 
 # %%
 networks = small_five()
-epochs, batch = budget(quick=5, full=20), budget(quick=50, full=128)
-x_learn, y_learn = (part[: budget(quick=2000, full=50000)] for part in (photos.x_train, photos.y_train))
+epochs, batch = budget(quick=5, full=20, least=1), budget(quick=50, full=128)
+x_learn, y_learn = (part[: budget(quick=2000, full=50000, least=300)] for part in (photos.x_train, photos.y_train))
 x_learn = scaled(x_learn)
 rows, answers = {}, {}
 for name, plan in networks.items():
@@ -1286,12 +1286,12 @@ def by_recipe(plan, images, labels, epochs, batch, precision):
 # %%
 PROPER = wide_resnet(3, (64, 128, 256), 10)
 recipe_plan = budget(quick=wide_resnet(1, (8, 16, 32), 10), full=PROPER)
-count_used = budget(quick=2000, full=50000)
+count_used = budget(quick=2000, full=50000, least=300)
 model, recipe_seconds = by_recipe(
     recipe_plan,
     photos.x_train[:count_used],
     photos.y_train[:count_used],
-    epochs=budget(quick=8, full=80),
+    epochs=budget(quick=8, full=80, least=1),
     batch=budget(quick=50, full=128),
     precision=budget(quick="float32", full="mixed_float16"),
 )

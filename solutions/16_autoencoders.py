@@ -82,9 +82,10 @@ def draw_rows(rows, width=8.0):
 
 # %%
 mnist = data.mnist()
-images = mnist.x_train[: budget(quick=10_000, full=60_000), ..., None].astype("float32") / 255  # 0 black to 1 white
+images = mnist.x_train[: budget(quick=10_000, full=60_000, least=500), ..., None]
+images = images.astype("float32") / 255  # 0 black to 1 white
 labels = mnist.y_train[: len(images)]
-tests = mnist.x_test[: budget(quick=2_000, full=10_000), ..., None].astype("float32") / 255
+tests = mnist.x_test[: budget(quick=2_000, full=10_000, least=500), ..., None].astype("float32") / 255
 test_labels = mnist.y_test[: len(tests)]
 
 pca = PCA(CODE, svd_solver="covariance_eigh").fit(images.reshape(len(images), -1))
@@ -371,7 +372,7 @@ def train(model, inputs, targets, steps, loss=squared_error, rounds=PARTS, betwe
 
 
 # %%
-steps = budget(quick=500, full=10_000)
+steps = budget(quick=500, full=10_000, least=40)
 dense = train(keras.Sequential([dense_encoder(CODE), dense_decoder(CODE)]), images, images, steps)
 conv = train(keras.Sequential([conv_encoder(CODE), conv_decoder(CODE)]), images, images, steps)
 redrawn = {  # `predict` asks a model outside training, some pictures at a time, and gives an array
@@ -799,7 +800,7 @@ def confidence(pictures):
     return p.max(axis=1), p.argmax(axis=1)
 
 
-made = budget(quick=1000, full=10_000)
+made = budget(quick=1000, full=10_000, least=500)
 plain_encoder, plain_decoder = dense.layers
 codes = predict(plain_encoder, images)
 fitted = rng.multivariate_normal(codes.mean(axis=0), np.cov(codes.T), made).astype("float32")

@@ -91,9 +91,9 @@ def nearest_pictures(pictures, among):
 
 # %%
 mnist = data.mnist()
-images = mnist.x_train[: budget(quick=10_000, full=60_000), ..., None].astype("float32") / 127.5 - 1
+images = mnist.x_train[: budget(quick=10_000, full=60_000, least=500), ..., None].astype("float32") / 127.5 - 1
 labels = mnist.y_train[: len(images)]  # the pictures run from -1 (black) to 1 (white)
-tests = mnist.x_test[: budget(quick=1_000, full=10_000), ..., None].astype("float32") / 127.5 - 1
+tests = mnist.x_test[: budget(quick=1_000, full=10_000, least=500), ..., None].astype("float32") / 127.5 - 1
 test_labels = mnist.y_test[: len(tests)]
 
 sevens = images[labels == 7][:400]
@@ -971,7 +971,7 @@ reader = keras.Sequential(
     ]
 )
 reader.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-chosen = rng.integers(len(images), size=64 * budget(quick=500, full=5000))
+chosen = rng.integers(len(images), size=64 * budget(quick=500, full=5000, least=10))
 reader.fit(images[chosen], labels[chosen], batch_size=64, verbose=0)
 features = keras.Model(reader.inputs[0], reader.layers[-2].output)
 read = predict(reader, tests).argmax(axis=1)
@@ -997,7 +997,7 @@ def draw_digits(count):
 
 channels = budget(quick=16, full=64)
 gan_g, gan_d = dcgan_generator(channels), dcgan_discriminator(channels)
-rounds, rate = budget(quick=(1200, 2e-3), full=(12_000, 2e-4))
+rounds, rate = budget(quick=1200, full=12_000, least=100), budget(quick=2e-3, full=2e-4)
 looks = [int(rounds * share) for share in (0, 0.03, 0.06, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1)]
 fixed, album, measured = noise_for(gan_g, len(tests), rng), {}, []
 

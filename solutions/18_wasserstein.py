@@ -960,7 +960,7 @@ def lead_and_slope(network, real, fake):
 # %%
 real, fake = (heap.astype("float32")[:, None] for heap in (TWO_HEAPS, ONE_HEAP))
 exact = stats.wasserstein_distance(TWO_HEAPS, ONE_HEAP)
-steps, hidden = budget(quick=400, full=2000), (64, 64)
+steps, hidden = budget(quick=400, full=2000, least=20), (64, 64)
 judge = train_alone(Judge(mlp(1, 1, hidden), passing(1)), keras.optimizers.Adam(2e-3), real, fake, steps)
 clipped = Critic(mlp(1, 1, hidden, Clip(0.1)), passing(1))
 clipped = train_alone(clipped, keras.optimizers.RMSprop(5e-3), real, fake, steps)
@@ -1191,7 +1191,7 @@ def rank_correlation(one, other):
 
 
 # %%
-updates = budget(quick=720, full=4800)
+updates = budget(quick=720, full=4800, least=24)
 RATES = {"GAN": (1e-3, 1e-3), "GAN, 5 steps": (1e-3, 1e-3), "WGAN, clipped": (3e-4, 3e-4), "WGAN-GP": (1e-3, 1e-3)}
 shape, every = RING_SHAPE, updates // 24
 same_noise, fresh_ring = noise_of(512, shape["noise"]), draw_ring(512)
@@ -1354,7 +1354,7 @@ def draw_rows(rows, width=9.0):
 
 # %%
 mnist = data.mnist()
-digits = mnist.x_train[: budget(quick=10_000, full=60_000), ..., None].astype("float32") / 127.5 - 1
+digits = mnist.x_train[: budget(quick=10_000, full=60_000, least=1000), ..., None].astype("float32") / 127.5 - 1
 tests = mnist.x_test[:1000, ..., None].astype("float32") / 127.5 - 1
 reader, features = digit_reader()
 reader.compile(keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -1369,7 +1369,7 @@ def draw_digits(count):
 
 
 # %%
-updates, channels, noise = budget(quick=240, full=5000), budget(quick=16, full=64), 32
+updates, channels, noise = budget(quick=240, full=5000, least=20), budget(quick=16, full=64), 32
 DIGIT_RATES = {
     "GAN": (5e-4, 5e-4),
     "GAN, 5 steps": (5e-4, 5e-4),
@@ -1500,7 +1500,7 @@ class WrongSign(Critic):  # snippet C
 
 
 # %%
-steps = budget(quick=400, full=2000)
+steps = budget(quick=400, full=2000, least=20)
 patients = {"as it should be": Critic, "snippet A": OneNorm, "snippet B": NormalShares, "snippet C": WrongSign}
 symptoms = {}
 print(f"{'':16} exact W1 {exact:.3f}")

@@ -66,9 +66,9 @@ def as_input(images):
 
 # %%
 mnist = data.mnist()
-images, labels = as_input(mnist.x_train[: budget(quick=5000, full=60_000)]), mnist.y_train
+images, labels = as_input(mnist.x_train[: budget(quick=5000, full=60_000, least=500)]), mnist.y_train
 labels = labels[: len(images)]
-tests = as_input(mnist.x_test[: budget(quick=2000, full=10_000)])
+tests = as_input(mnist.x_test[: budget(quick=2000, full=10_000, least=500)])
 test_labels = mnist.y_test[: len(tests)]
 
 asked = [np.flatnonzero(test_labels == digit)[1] for digit in (4, 1, 7, 6, 3, 0, 9, 2, 8, 5)]
@@ -293,7 +293,7 @@ def by_digit(right, of):
 
 
 # %%
-epochs = budget(quick=3, full=10)
+epochs = budget(quick=3, full=10, least=1)
 raw_trunk, raw = train_pretext(images, epochs)
 raw_right = predict(raw, tests).argmax(axis=-1) == np.arange(4)  # asked outside training, some at a time
 raw_by_digit = by_digit(raw_right, test_labels)
@@ -806,7 +806,7 @@ def retrained(x, y, new, new_y, draws, beginnings, steps):
 
 
 # %%
-tries, steps = 3, budget(quick=80, full=200)
+tries, steps = 3, budget(quick=80, full=200, least=10)
 fresh_bodies = [body(x_train.shape[1:]).get_weights() for _ in range(tries)]
 beginnings = [*fresh_bodies, *[trunk.get_weights()] * tries]
 whole = retrained(x_train, labels, x_test, test_labels, draws[:tries] * 2, beginnings, steps)
@@ -968,11 +968,11 @@ claim(
 
 # %%
 photos = data.cifar10()
-count = budget(quick=2000, full=50_000)
+count = budget(quick=2000, full=50_000, least=500)
 photo_train, photo_labels = as_input(photos.x_train[:count]), photos.y_train[:count]
-photo_test, of_photo = (part[: budget(quick=1000, full=10_000)] for part in (photos.x_test, photos.y_test))
+photo_test, of_photo = (part[: budget(quick=1000, full=10_000, least=500)] for part in (photos.x_test, photos.y_test))
 photo_test = as_input(photo_test)
-photo_trunk, photo_network = train_pretext(photo_train, budget(quick=3, full=20))
+photo_trunk, photo_network = train_pretext(photo_train, budget(quick=3, full=20, least=1))
 photo_off = (predict(photo_network, photo_test).argmax(axis=-1) - np.arange(4)) % 4
 photo_by_class = by_digit(photo_off == 0, of_photo)
 

@@ -164,9 +164,9 @@ class RandomLight(layers.Layer):
 
 # %%
 mnist = data.mnist()
-images = as_input(mnist.x_train[: budget(quick=4000, full=60_000)])
+images = as_input(mnist.x_train[: budget(quick=4000, full=60_000, least=500)])
 labels = mnist.y_train[: len(images)]
-tests = as_input(mnist.x_test[: budget(quick=2000, full=10_000)])
+tests = as_input(mnist.x_test[: budget(quick=2000, full=10_000, least=500)])
 test_labels = mnist.y_test[: len(tests)]
 
 views = keras.Sequential([RandomCrop(), RandomLight()])
@@ -803,7 +803,7 @@ for x, temperature in [(images[:20], TEMPERATURE), (spoilt, TEMPERATURE), (image
 # temperature so low that the scores overflow, ends at once. Now in earnest.
 
 # %%
-epochs = budget(quick=5, full=20)
+epochs = budget(quick=5, full=20, least=1)
 model, losses = contrast(images, views, epochs)
 
 # %% [markdown]
@@ -887,7 +887,7 @@ rivals = {
     "pixels": scaled(images.reshape(len(images), -1), tests.reshape(len(tests), -1)),
 }
 read = {name: accuracies(features, labels, draws, test_labels) for name, features in rivals.items()}
-steps = budget(quick=300, full=1500)
+steps = budget(quick=300, full=1500, least=10)
 nothing = keras.Sequential([layers.Identity()])
 scratch = {
     "from scratch": from_scratch(images, labels, tests, test_labels, draws[:3], nothing, steps),
@@ -1226,9 +1226,9 @@ class RandomColour(layers.Layer):
 
 # %%
 photos = data.cifar10()
-count = budget(quick=3000, full=50_000)
+count = budget(quick=3000, full=50_000, least=500)
 photo_train, photo_labels = as_input(photos.x_train[:count]), photos.y_train[:count]
-photo_test = as_input(photos.x_test[: budget(quick=1000, full=10_000)])
+photo_test = as_input(photos.x_test[: budget(quick=1000, full=10_000, least=500)])
 of_photo = photos.y_test[: len(photo_test)]
 kinds = {
     "crop": keras.Sequential([RandomCrop(0.2, flip=True)]),
@@ -1270,7 +1270,7 @@ for i in range(0, min(len(photo_train), 10_000), 250):
 below = keras.Model(plain.input, plain.layers[-2].output)
 photo_encoders = {"untrained": plain, "untrained, below": below}
 for name, kind in kinds.items():
-    photo_encoders[name] = contrast(photo_train, kind, budget(quick=4, full=40))[0].encoder
+    photo_encoders[name] = contrast(photo_train, kind, budget(quick=4, full=40, least=1))[0].encoder
 for name, encoder in photo_encoders.items():
     features = scaled(predict(encoder, photo_train), predict(encoder, photo_test))
     values = accuracies(features, photo_labels, photo_draws, of_photo)
