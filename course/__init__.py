@@ -23,6 +23,8 @@ _HOME = {
 }
 _MODULES = {"data": "course.lesson.data", "plots": "course.lesson.plots"}
 
+MODULE_OF = {**_HOME, **_MODULES}  # where each name that a chapter imports comes from
+
 __all__ = [*_HOME, *_MODULES]
 
 

@@ -249,29 +249,51 @@ def key_command(
 @app.command("build")
 def build_command(
     names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
-    force: Annotated[bool, typer.Option(help="Execute again what is up to date, too.")] = False,
+    force: Annotated[bool, typer.Option(help="Make and execute everything anew, changed or not.")] = False,
 ):
-    """Make both notebooks of each chapter from its source, the index, the README's syllabus and the page of results."""
+    """Make each chapter's key and notebooks from its source, the index, the README's syllabus and the page of results.
+
+    Only what an edit asks for is run: nothing for text, a check for an exercise, the whole chapter for code.
+    """
     from rich.progress import Progress
 
-    from course.authoring import build, chapters
-    from course.exercises.outcomes import ExerciseError
+    from course.authoring import build, chapters, pages
+
+    failures = []
+    for source in chosen(names):
+        try:
+            with Progress(console=console(), transient=True) as bar:
+                task = bar.add_task(source.stem)
+                changed = build.build(
+                    chapters.read_chapter(source),
+                    lambda done, of, task=task, bar=bar: bar.update(task, completed=done, total=of),
+                    lambda text, name=source.stem: console().print(f"{name}: {text}", markup=False),
+                    force,
+                )
+            console().print(f"{source.stem}: {'built' if changed else 'up to date'}")
+        except (build.BuildError, chapters.ChapterError) as error:  # the other chapters are built all the same
+            failures.append(str(error))
+        except OSError as error:
+            failures.append(f"{error.filename}: {error.strerror}; nothing was half written")
+    try:
+        for path in pages.write_pages():
+            console().print(f"{path.name}: made anew")
+    except (pages.PageError, chapters.ChapterError) as error:
+        failures.append(str(error))
+    if failures:
+        fail("\n".join(failures))
+
+
+@app.command("new")
+def new_command(name: Annotated[str, typer.Argument(help="Number and topic, such as 08_recipes.")]):
+    """Write the skeleton of a chapter, solutions/NN_topic.py: it builds as it stands, and every part is to be replaced."""
+    from course.authoring import chapters, skeleton
 
     try:
-        for source in chosen(names):
-            chapter = chapters.read_chapter(source)
-            if not force and not build.differences(chapter):
-                console().print(f"{chapter.stem}: up to date")
-                continue
-            with Progress(console=console(), transient=True) as bar:
-                task = bar.add_task(chapter.stem)
-                build.build(chapter, lambda done, of, task=task, bar=bar: bar.update(task, completed=done, total=of))
-            console().print(f"{chapter.stem}: built")
-        build.build_index([chapters.read_chapter(path) for path in chapters.sources()])
-    except (build.BuildError, chapters.ChapterError, ExerciseError) as error:
+        path = skeleton.write_new(name)
+    except chapters.ChapterError as error:
         fail(error)
-    except OSError as error:
-        fail(f"{error.filename}: {error.strerror}; nothing was half written")
+    console().print(f"written: {path.parent.name}/{path.name}; edit it, then: course build {path.name[:2]}")
 
 
 @app.command()
@@ -335,7 +357,7 @@ def measure(
     for path in written:
         console().print(f"written: {path.parent.name}/{path.name}")
     if written and not out:
-        remake_results(chapters.sources())
+        remake_results()
     message = [*failures, *(["not run to the end: " + "; ".join(left)] if left else [])]
     if failures:
         fail("\n".join(message))
@@ -344,13 +366,13 @@ def measure(
         raise typer.Exit(3)
 
 
-def remake_results(sources):
+def remake_results():
     """Make the page of recorded runs anew; where that cannot be done here, say so in a line."""
     try:
         from course import files
-        from course.authoring import build, chapters
+        from course.authoring import chapters, pages
 
-        files.write(build.results_path(), build.results_page([chapters.read_chapter(path) for path in sources]))
+        files.write(pages.results_path(), pages.results_page(chapters.entries()))
     except Exception as error:  # the records are written; only the page made of them is not
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         console().print(f"docs/results.md was not made anew ({why}); make it with: course build", markup=False)

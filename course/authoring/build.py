@@ -1,306 +1,217 @@
-"""Deriving both notebooks of a chapter, the index and the syllabus from the chapters' sources."""
+"""Building a chapter: key and both notebooks from its source, with no more work than what has changed asks for.
+
+An edit of text alone runs nothing; an edit of an exercise makes the key anew and runs its check; an edit of code
+executes the whole chapter, on the data at hand and on the embedded default.
+"""
 
 import copy
 import hashlib
-import json
 import os
-import re
-import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 
-from course.authoring import chapters, keying
+from course.authoring import chapters, evidence, executing, figures, keying, notebooks, review
 from course.exercises import keys
+from course.exercises.outcomes import ExerciseError
 from course.files import load_notebook, notebook_text, write
-from course.lesson import recording, settings
+from course.grading import submission
 
-SIZE_LIMIT = 1.5 * 2**20  # bytes of a committed notebook
-EXECUTION = {
-    # What a reference is executed with. Inside pytest, ipykernel leaves the C++ log lines alone instead of putting
-    # them among a cell's outputs; nbval runs there, so a reference must be made alike.
-    "PYTEST_CURRENT_TEST": "course build",
-    "COURSE_BUDGET": "quick",
-    "COURSE_SEED": "0",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    # Figures go into the notebook, whatever an author's shell says.
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-}
-KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+SIZE_LIMIT = 700_000  # bytes of a committed notebook
+FAULTS = (chapters.ChapterError, executing.ExecutionError, ExerciseError)
 
 
 class BuildError(Exception):
-    """A chapter that cannot be built; the message names the chapter and the cell."""
+    """A chapter that cannot be built; the message names file and line, and what to do."""
 
 
-def derive(chapter):
-    """The chapter's solution notebook, not executed.
+def build(chapter, progress=None, say=lambda text: None, force=False):
+    """Bring a chapter's key and notebooks up to its source; where anything fails, nothing is written.
 
-    Cell ids depend on a cell's own text only, so that an edit elsewhere leaves them alone.
+    progress: called with (cells done, all cells) while the chapter is executed. say: told, in words, what is done and
+    what is worth knowing. force: make and execute everything anew. Returns whether anything was written.
     """
-    import nbformat.v4 as v4
-
-    numbers = {number for _, text in chapter.grading for number in re.findall(r'exercise\(\s*"(\d+\.\d+)"', text)}
-    cells = [v4.new_markdown_cell(title_cell(chapter), id="title")]
-    taken = set()
-    for cell in chapter.cells:
-        if cell.cell_type == "markdown":
-            cells.append(v4.new_markdown_cell(cell.source, id=_id(cell.source, taken)))
-            continue
-        course = dict(cell.metadata["course"])
-        role, number = course["role"], course.get("exercise")
-        metadata = {"course": course}
-        name = f"{'exercise' if role == 'answer' else role}-{number.replace('.', '-')}" if number else None
-        if number:
-            if number not in numbers or number not in chapter.points:
-                raise BuildError(f"{chapter.path.name}: exercise {number} lacks a grading cell or a heading with stars")
-            metadata["nbgrader"] = _nbgrader(name, role, chapter.points[number])
-        if role in ("proof", "claim", "check"):
-            metadata["tags"] = ["nbval-check-output"] + ["raises-exception"] * (role == "check")
-        cells.append(v4.new_code_cell(cell.source, metadata=metadata, id=name or _id(cell.source, taken)))
-    metadata = {
-        "kernelspec": KERNELSPEC,
-        "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
-        "course": {"chapter": chapter.number, "header": chapter.header, "source_sha256": chapter.digest},
-    }
-    return v4.new_notebook(cells=cells, metadata=metadata)
-
-
-def learner_notebook(solution, chapter):
-    """What a learner opens: answers blanked, checks without output, the lesson's outputs kept."""
-    notebook = copy.deepcopy(solution)
-    for cell in notebook.cells:
-        course = cell.metadata.get("course", {})
-        if course.get("role") == "answer":
-            cell.source = chapters.stub(chapter, course["exercise"])
-        if course.get("role") in ("answer", "check"):
-            cell.outputs, cell.execution_count = [], None
-    return notebook
-
-
-def title_cell(chapter):
-    """The Markdown that the header becomes."""
-    h = chapter.header
-    return (
-        f"# {int(chapter.number)}. {h['title']}\n\n"
-        f"*Part {h['part']} · about {h['minutes']} minutes · {', '.join(h['data'])}*\n\n"
-        f"**You need:** {', '.join(h['needs'])}. **You will meet:** {', '.join(h['teaches'])}.\n\n"
-        "Run a cell with Shift+Enter. The outputs you see were made on a laptop; running a cell replaces them. "
-        "The exercises come last, and each has a check below it. "
-        f"To have them all graded, save, and type `make grade CHAPTER={chapter.number}` in a terminal."
-    )
-
-
-def execute(notebook, folder, progress=None, **environment):
-    """Run a notebook in place, with `folder` as working folder; raises BuildError at the first cell that fails.
-
-    progress: called with (cells done, all cells) after each cell. environment: further variables for the kernel.
-    """
-    from jupyter_client.manager import AsyncKernelManager
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
-    from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
-
-    manager = AsyncKernelManager(
-        kernel_name=CURRENT_ENV_KERNEL_NAME, kernel_spec_manager=NbvalKernelspecManager()
-    )  # this environment's Python, whatever kernels a user has installed
-    client = NotebookClient(
-        notebook,
-        km=manager,
-        timeout=None,
-        allow_errors=False,
-        force_raise_errors=True,
-        record_timing=False,
-        resources={"metadata": {"path": str(folder)}},
-    )
-    if progress:
-        client.on_cell_executed = lambda cell, cell_index, **_: progress(cell_index + 1, len(notebook.cells))
-    metadata = copy.deepcopy(notebook.metadata)
+    _refuse(review.problems(chapter), say)
     try:
-        client.execute(env=os.environ | EXECUTION | environment, stderr=subprocess.DEVNULL)
-    except (CellExecutionError, DeadKernelError) as error:
-        raise BuildError(f"{notebook.metadata.course.chapter}: {_tail(str(error))}") from None
-    notebook.metadata = metadata  # nbclient adds the Python version, which would differ between machines
-    _tidy(notebook)
+        old = None if force else _load(chapter)
+        key = None if force else _stored_key(chapter)
+        if key is None:
+            say("making its key")
+            key = keying.make(chapter)
+            _refuse(review.exercise_problems(chapter, key), say)
+        with tempfile.TemporaryDirectory() as folder:
+            # Checks read the new key, which is put into its place only when all is well.
+            write(Path(folder) / f"{chapter.number}.json", keys.as_text(key))
+            solution = _executed(chapter, key, old, progress, say, folder)
+    except FAULTS as error:
+        raise BuildError(str(error)) from None
+    learner = notebooks.learner_notebook(solution, chapter)
+    texts = {
+        chapter.solution: notebook_text(solution),
+        chapter.notebook: notebook_text(learner),
+        keying.path_of(chapter): keys.as_text(key),
+    }
+    for path, text in texts.items():
+        if path.suffix == ".ipynb" and len(text.encode()) > SIZE_LIMIT:
+            size = len(text.encode()) / 1000
+            raise BuildError(f"{path.name} would have {size:.0f} kB; at most {SIZE_LIMIT / 1000:.0f}: fewer figures")
+    texts = {path: text for path, text in texts.items() if _read(path) != text}
+    if chapter.notebook in texts and (numbers := answered(chapter)):
+        raise BuildError(
+            f"{chapter.notebook.parent.name}/{chapter.notebook.name} holds answers (exercise {', '.join(numbers)}); "
+            "building would put blank cells in their place: save the notebook under another name first"
+        )
+    for path, text in texts.items():
+        write(path, text)
+    return bool(texts)
+
+
+def _refuse(problems, say):
+    """Raise BuildError for the problems that count; tell the others."""
+    problems = list(problems)
+    counting = [problem for problem in problems if review.strict() or not problem.size]
+    if counting:
+        raise BuildError("\n".join(map(str, counting)))
+    for problem in problems:
+        say(f"note: {problem}")
+
+
+def _executed(chapter, key, old, progress, say, key_folder):
+    """The chapter's solution notebook with outputs and evidence: old outputs where they are still true."""
+    notebook, proof = notebooks.derive(chapter), evidence.of(old) if old else {}
+    digests = {n: exercise_digest(notebook, one) for n, one in key.exercises.items()}
+    kinds, here = set(proof.get("data", ())), evidence.data_at_hand(chapter)
+    lesson_digest = evidence.digest(chapter)
+    if proof.get("digest") == lesson_digest:
+        _take_outputs(notebook, old, evidence.LESSON)
+        changed = [n for n in key.exercises if digests[n] != proof["exercises"].get(n)]
+        _take_outputs(notebook, old, ("answer", "check"), set(key.exercises) - set(changed))
+        if changed:
+            say(f"checking exercise {', '.join(changed)}")
+            _run_exercises(notebook, chapter, changed, key_folder)
+        _number(notebook)
+    else:
+        say(f"executing it on the {here} data")
+        executing.execute(notebook, chapter, progress, COURSE_KEYS=key_folder)
+        figures.lighten(notebook)
+        kinds = {here}
+    for kind in evidence.data_kinds(chapter):
+        if kind not in kinds and kind in (here, evidence.EMBEDDED):
+            say(f"running it on the {kind} data")
+            extra = {"COURSE_DATA": "embedded"} if kind == evidence.EMBEDDED else {}
+            executing.run_as_script(chapter, COURSE_KEYS=key_folder, **extra)
+            kinds.add(kind)
+    notebook.metadata.course["evidence"] = {"data": sorted(kinds), "digest": lesson_digest, "exercises": digests}
     return notebook
 
 
-def _tidy(notebook):
-    """Keep of the outputs what a reader should see, and hold that compared cells have a stable form."""
+def exercise_digest(notebook, one):
+    """SHA-256 of what the check of an exercise in this solution notebook rests on, the definitions apart."""
+    cells = [c.source for c in notebook.cells if c.metadata.get("course", {}).get("exercise") == one.number]
+    return hashlib.sha256("\0".join([*cells, one.digest]).encode()).hexdigest()
+
+
+def _take_outputs(notebook, old, roles, exercises=None):
+    """Copy the outputs of the old notebook's cells of these roles, and of these exercises, in order."""
+
+    def chosen(one):
+        return [
+            c
+            for c in one.cells
+            if chapters.role(c) in roles and (exercises is None or c.metadata.course.get("exercise") in exercises)
+        ]
+
+    for cell, before in zip(chosen(notebook), chosen(old), strict=True):
+        cell.outputs = copy.deepcopy(before.outputs)
+
+
+def _run_exercises(notebook, chapter, numbers, key_folder):
+    """Execute the definitions, and of these exercises answers and checks, and keep the checks' outputs."""
+    part = copy.deepcopy(notebook)
+    part.cells = [
+        c
+        for c in part.cells
+        if chapters.role(c) == "definition" or c.metadata.get("course", {}).get("exercise") in numbers
+    ]
+    executing.execute(part, chapter, COURSE_KEYS=key_folder)
+    outputs = {c.id: c.outputs for c in part.cells if chapters.role(c) in ("answer", "check")}
     for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        outputs = []
+        if cell.id in outputs:
+            cell.outputs = outputs[cell.id]
+
+
+def _number(notebook):
+    """Number the code cells as an execution from the first to the last does."""
+    for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
+        cell.execution_count = count
         for output in cell.outputs:
-            if output.output_type == "stream" and output.name == "stderr":
-                continue
-            if output.output_type == "stream" and outputs and outputs[-1].output_type == "stream":
-                outputs[-1].text += output.text  # where a kernel cuts a text in two is a matter of timing
-            else:
-                outputs.append(output)
-        cell.outputs = outputs
-        role = cell.metadata.get("course", {}).get("role")
-        kinds = [(o.output_type, o.get("name")) for o in cell.outputs]
-        if role in ("proof", "claim", "check") and kinds != [("stream", "stdout")]:
-            raise BuildError(f"a {role} must print its ✓ lines and nothing else, and printed {kinds}:\n{cell.source}")
+            if output.output_type == "execute_result":
+                output.execution_count = count
 
 
 def differences(chapter):
-    """Where the committed notebooks are not what the source gives: a list of sentences, empty where all is well."""
-    solution = derive(chapter)
+    """Where the committed files are not what the source gives: a list of sentences, empty where all is well."""
+    solution, again = notebooks.derive(chapter), f"run: course build {chapter.number}"
     found = []
-    for path, wanted in ((chapter.solution, solution), (chapter.notebook, learner_notebook(solution, chapter))):
+    for path, wanted in (
+        (chapter.solution, solution),
+        (chapter.notebook, notebooks.learner_notebook(solution, chapter)),
+    ):
         name = f"{path.parent.name}/{path.name}"
         if not path.exists():
-            found.append(f"{name} is missing; run: course build {chapter.number}")
+            found.append(f"{name} is missing; {again}")
             continue
-        have, want = _without_outputs(load_notebook(path)), _without_outputs(wanted)
+        try:
+            have, want = notebooks.without_outputs(load_notebook(path)), notebooks.without_outputs(wanted)
+        except Exception as error:  # nbformat's and JSON's own, of many kinds
+            found.append(f"{name} is no notebook ({type(error).__name__}); {again}")
+            continue
         if have != want:
             ids = [a["id"] for a, b in zip(have["cells"], want["cells"]) if a != b][:3]
-            found.append(f"{name} does not match its source (cells {ids}); run: course build {chapter.number}")
+            found.append(f"{name} does not match its source (cells {ids}); {again}")
     path = keying.path_of(chapter)
     try:
-        key = keys.from_text(path.read_text(encoding="utf-8"), path.name, f"run: course build {chapter.number}")
-        if key.made_from != keying.made_from(chapter):
-            found.append(f"the key {path.name} is not made from this source; run: course build {chapter.number}")
+        if keys.from_text(path.read_text("utf-8"), f"keys/{path.name}", again).made_from != keying.made_from(chapter):
+            found.append(f"keys/{path.name} is not made from this source; {again}")
     except FileNotFoundError:
-        found.append(f"the key {path.name} is missing; run: course build {chapter.number}")
+        found.append(f"keys/{path.name} is missing; {again}")
     except keys.BadKey as error:
         found.append(str(error))
     return found
 
 
-def _without_outputs(notebook):
-    plain = json.loads(json.dumps(notebook))
-    for cell in plain["cells"]:
-        cell.pop("outputs", None)
-        cell.pop("execution_count", None)
-    return plain
-
-
-def build(chapter, progress=None):
-    """Make a chapter's key, execute it, and write key and both notebooks; where anything fails, nothing is written."""
-    key = keys.as_text(keying.make(chapter))
-    with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder) / f"{chapter.number}.json", key)
-        solution = execute(derive(chapter), chapter.path.parent, progress, COURSE_KEYS=folder)
-    save(solution, chapter.solution)
-    save(learner_notebook(solution, chapter), chapter.notebook)
-    write(keying.path_of(chapter), key)
-
-
-def save(notebook, path):
-    """Write a notebook by rename; raises BuildError where it is too heavy for the web."""
-    text = notebook_text(notebook)
-    if len(text.encode()) > SIZE_LIMIT:
-        raise BuildError(f"{path.name} would have {len(text.encode()) / 2**20:.1f} MB; the limit is 1.5: fewer figures")
-    write(path, text)
-
-
-def syllabus(all_chapters, link):
-    """The table of chapters as Markdown; `link` gives a chapter's address."""
-    lines = ["| | chapter | you will meet | data | minutes |", "|---|---|---|---|---|"]
-    for c in all_chapters:
-        h = c.header
-        teaches = ", ".join(h["teaches"])
-        lines.append(
-            f"| {c.number} | [{h['title']}]({link(c)}) | {teaches} | {', '.join(h['data'])} | {h['minutes']} |"
-        )
-    return "\n".join(lines)
-
-
-def index_notebook(all_chapters):
-    """The notebook that JupyterLab opens at: `solutions/index.md`, a cell per `---`, with the table of chapters."""
-    import nbformat.v4 as v4
-
-    text = (settings.solutions_folder() / "index.md").read_text(encoding="utf-8")
-    table = syllabus(all_chapters, lambda c: c.notebook.name)
-    texts = [t.strip().replace("{{syllabus}}", table) for t in re.split(r"(?m)^---$", text)]
-    cells = [v4.new_markdown_cell(t, id=_id(t, set())) for t in texts]
-    return v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
-
-
-def readme_with_syllabus(all_chapters, text):
-    """README's text with the table of chapters between its two markers made anew."""
-    table = syllabus(all_chapters, lambda c: f"notebooks/{c.notebook.name}")
-    new, count = re.subn(
-        r"(<!-- syllabus[^>]*-->\n).*?(\n<!-- end of syllabus -->)",
-        lambda m: m[1] + table + m[2],
-        text,
-        flags=re.DOTALL,
-    )
-    if count != 1:
-        raise BuildError("README.md must hold one pair of <!-- syllabus ... --> and <!-- end of syllabus -->")
-    return new
-
-
-def results_page(all_chapters):
-    """`docs/results.md`: what the recorded runs of the chapters cost, and their figures, as Markdown."""
-    costs = [
-        "| chapter | budget | on | data | seeds | wall, s | CPU, s | memory, MB |",
-        "|---|---|---|---|---|---|---|---|",
+def answered(chapter):
+    """The exercises of which the learner's notebook in notebooks/ holds an answer of somebody's."""
+    key = _stored_key(chapter, stale=True)
+    if not chapter.notebook.exists() or key is None:
+        return []
+    try:
+        answers = submission.find_answers(submission.read_cells(chapter.notebook), key.exercises)
+    except submission.BadNotebook:
+        return []
+    now = {number: chapters.stub(chapter, number).strip() for number in chapter.points}
+    return [
+        number
+        for number, answer in answers.items()
+        if answer.source and answer.source.strip() not in (key.exercises[number].stub.strip(), now.get(number))
     ]
-    parts = []
-    for chapter in all_chapters:
-        recorded = recording.load(chapter.number)
-        title = f"{chapter.number} {chapter.header['title']}"
-        budgets = [budget for budget in settings.BUDGETS if budget in recorded]
-        for budget in budgets:
-            run = recorded[budget]
-            wall, cpu = (f"{statistics.median(run[key]):.0f}" for key in ("wall_seconds", "cpu_seconds"))
-            on = f"{run['device']}, {run['backend']} {run['versions'][run['backend']]}"
-            seeds, memory = len(run["seeds"]), max(run["peak_memory_mb"])
-            costs.append(f"| {title} | {budget} | {on} | {run['data']} | {seeds} | {wall} | {cpu} | {memory:,} |")
-        if budgets:
-            names = dict.fromkeys(name for budget in budgets for name in recorded[budget]["figures"])
-            lines = [f"| {title} | {' | '.join(budgets)} |", "|---" * (1 + len(budgets)) + "|"]
-            for name in names:
-                found = [recorded[budget]["figures"].get(name) for budget in budgets]
-                shown = [recording.summary(values) if values else "–" for values in found]
-                lines.append(f"| {name.replace('_', ' ')} | {' | '.join(shown)} |")
-            parts.append("\n".join(lines))
-    text = (
-        "# Recorded runs\n\nEach chapter is run as a plain script, once per seed, by `course measure`. The times are "
-        "medians over the seeds and hold the import of Keras and all training; the memory is the largest. A figure is "
-        "the mean over the seeds ± their standard deviation. Made by `course build` from `course/results/`."
-    )
-    return "\n\n".join([text, "\n".join(costs), *parts]) + "\n"
 
 
-def results_path():
-    """Where `results_page` goes."""
-    return chapters.ROOT / "docs" / "results.md"
+def _stored_key(chapter, stale=False):
+    """The chapter's key as it is stored, or None where there is none, or, unless `stale`, an old one."""
+    try:
+        key = keys.from_text(keying.path_of(chapter).read_text(encoding="utf-8"), "the key", "")
+    except (OSError, UnicodeDecodeError, keys.BadKey):
+        return None
+    return key if stale or key.made_from == keying.made_from(chapter) else None
 
 
-def build_index(all_chapters):
-    """Write the index notebook, the README's syllabus and the page of recorded runs."""
-    save(index_notebook(all_chapters), chapters.notebooks() / "index.ipynb")
-    readme = chapters.ROOT / "README.md"
-    write(readme, readme_with_syllabus(all_chapters, readme.read_text(encoding="utf-8")))
-    write(results_path(), results_page(all_chapters))
+def _load(chapter):
+    """The chapter's executed notebook as it is stored, or None."""
+    try:
+        return load_notebook(chapter.solution)
+    except Exception:  # missing, or damaged in one of many ways: it is made anew
+        return None
 
 
-def _id(source, taken):
-    base = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()[:10]
-    name, n = base, 1
-    while name in taken:
-        n += 1
-        name = f"{base}-{n}"
-    taken.add(name)
-    return name
-
-
-def _nbgrader(name, role, points):
-    metadata = {
-        "grade": role == "check",
-        "grade_id": name,
-        "locked": role == "check",
-        "schema_version": 3,
-        "solution": role == "answer",
-        "task": False,
-    }
-    return metadata | ({"points": points} if role == "check" else {})
-
-
-def _tail(text, lines=25):
-    return "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines()[-lines:])
+def _read(path):
+    return path.read_text(encoding="utf-8") if os.path.exists(path) else None

@@ -28,6 +28,7 @@ HEADER = {
 }
 STARS = re.compile(r"\*\*Exercise (\d+\.\d+)\s+(★+)")
 TAG = re.compile(r"\\tag\{(\d+\.\d+)\}")
+MARK = re.compile(r"(?m)^# %%(.*)\n")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
@@ -39,8 +40,8 @@ class ChapterError(Exception):
 class Chapter:
     """One chapter. number: "03". stem: "03_convolution". header: see HEADER. cells: jupytext's, header left out,
     each code cell with its part in `metadata.course` ("role", and for exercises "exercise").
-    points: dict from exercise number to its stars. grading: the cells tagged "grading", which reach no notebook, each
-    as (number of its first line, text)."""
+    lines: for each cell, the number of its first line in the source. points: dict from exercise number to its stars.
+    grading: the cells tagged "grading", which reach no notebook, each as (number of its first line, text)."""
 
     number: str
     stem: str
@@ -48,6 +49,7 @@ class Chapter:
     digest: str
     header: dict
     cells: list
+    lines: list
     points: dict
     grading: list
 
@@ -58,6 +60,11 @@ class Chapter:
     @property
     def notebook(self):
         return notebooks(self.path.parent) / f"{self.stem}.ipynb"
+
+    def place(self, cell):
+        """Where a cell stands: "03_convolution.py:120"."""
+        line = next((line for one, line in zip(self.cells, self.lines) if one is cell), None)
+        return f"{self.path.name}:{line}" if line else self.path.name
 
 
 def notebooks(folder=None):
@@ -86,6 +93,27 @@ def source_of(number):
     return found[0]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A chapter as the pages list it. number: "03". stem: "03_convolution". header: see HEADER."""
+
+    number: str
+    stem: str
+    header: dict
+
+
+def entries():
+    """An Entry for each chapter, in order. Reads the headers only."""
+    found = []
+    for path in sources():
+        head = re.match(r"# %% \[raw\]\n((?:#.*\n)*)", path.read_text(encoding="utf-8"))
+        if not head:
+            raise ChapterError(f"{path.name}:1: the first cell must be a raw cell (# %% [raw]) with the YAML header")
+        text = re.sub(r"(?m)^# ?", "", head[1])
+        found.append(Entry(path.stem[:2], path.stem, read_header(text, path.name)))
+    return found
+
+
 def select(names=()):
     """The sources of the chapters asked for, or of all. Raises ChapterError."""
     return [source_of(name) for name in names] or sources()
@@ -96,23 +124,34 @@ def read_chapter(path):
     import jupytext
 
     path = Path(path)
-    text = path.read_text(encoding="utf-8")
-    cells = jupytext.reads(text, fmt="py:percent").cells
+    try:
+        text = path.read_text(encoding="utf-8")
+        cells = jupytext.reads(text, fmt="py:percent").cells
+    except UnicodeDecodeError as error:
+        raise ChapterError(f"{path.name} is not in UTF-8 (byte {error.start}): save it so") from None
+    except Exception as error:  # of jupytext, which says what it could not read
+        raise ChapterError(f"{path.name} is not in jupytext's percent format: {error}") from None
+    marks = [text.count("\n", 0, mark.end()) + 1 for mark in MARK.finditer(text)]
     if not cells or cells[0].cell_type != "raw":
-        raise ChapterError(f"{path.name}: the first cell must be a raw cell (# %% [raw]) with the YAML header")
+        raise ChapterError(f"{path.name}:1: the first cell must be a raw cell (# %% [raw]) with the YAML header")
+    if len(marks) != len(cells):
+        raise ChapterError(
+            f"{path.name}: text before the first cell, or a line that only looks like a cell's mark (# %%)"
+        )
     header = read_header(cells[0].source, path.name)
-    kept, points = [], {}
-    for cell in cells[1:]:
+    kept, lines, points = [], [], {}
+    for cell, line in zip(cells[1:], marks[1:]):
         if "grading" in cell.metadata.get("tags", []):
             continue
         if cell.cell_type == "markdown":
             points.update({number: len(stars) for number, stars in STARS.findall(cell.source)})
             cell.metadata = {}
         else:
-            cell.metadata = {"course": part(cell.source, path.name)}
+            cell.metadata = {"course": part(cell.source, f"{path.name}:{line}")}
         kept.append(cell)
+        lines.append(line)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Chapter(path.stem[:2], path.stem, path, digest, header, kept, points, grading_cells(text))
+    return Chapter(path.stem[:2], path.stem, path, digest, header, kept, lines, points, grading_cells(text))
 
 
 def read_header(text, name):
@@ -243,7 +282,7 @@ def body_of(chapter, number, name):
 
 def grading_cells(text):
     """The cells tagged "grading" of a chapter's source text: a list of (number of the first line, text)."""
-    marks = list(re.finditer(r"(?m)^# %%(.*)\n", text)) + [re.search(r"\Z", text)]
+    marks = [*MARK.finditer(text), re.search(r"\Z", text)]
     return [
         (text.count("\n", 0, here.end()) + 1, text[here.end() : after.start()])
         for here, after in zip(marks, marks[1:])
@@ -292,17 +331,12 @@ def role(cell):
     return cell.metadata.get("course", {}).get("role")
 
 
-def numbered_equations(chapter):
-    """The equation numbers in the chapter's text, in order."""
-    return [tag for cell in chapter.cells if cell.cell_type == "markdown" for tag in TAG.findall(cell.source)]
-
-
 def promised(chapter, verb):
-    """The first arguments of all calls of `prove`, `claim` or `check` at the top level of cells, in order."""
-    tags = []
+    """All calls of `prove`, `claim` or `check` at the top level of cells, in order: (first argument, cell)."""
+    found = []
     for cell in chapter.cells:
-        if cell.cell_type == "code" and cell.metadata["course"]["role"] != "answer":
+        if cell.cell_type == "code" and role(cell) != "answer":
             for statement in ast.parse(cell.source).body:
                 if isinstance(statement, ast.Expr) and _called(statement.value) == verb:
-                    tags.append(ast.literal_eval(statement.value.args[0]))
-    return tags
+                    found.append((ast.literal_eval(statement.value.args[0]), cell))
+    return found

@@ -1,0 +1,103 @@
+"""The pages derived from the chapters' headers and records: the index, the README's syllabus, the recorded runs."""
+
+import re
+import statistics
+
+from course.authoring import chapters
+from course.authoring.notebooks import KERNELSPEC, unique_id
+from course.files import notebook_text, write
+from course.lesson import recording, settings
+
+
+class PageError(Exception):
+    """A page that cannot be made; the message says which and why."""
+
+
+def syllabus(entries, link):
+    """The table of chapters as Markdown; `link` gives a chapter's address. entries: from `chapters.entries`."""
+    lines = ["| | chapter | you will meet | data | minutes |", "|---|---|---|---|---|"]
+    for entry in entries:
+        h = entry.header
+        teaches = ", ".join(h["teaches"])
+        data = ", ".join(h["data"])
+        lines.append(f"| {entry.number} | [{h['title']}]({link(entry)}) | {teaches} | {data} | {h['minutes']} |")
+    return "\n".join(lines)
+
+
+def index_notebook(entries):
+    """The notebook that JupyterLab opens at: `solutions/index.md`, a cell per `---`, with the table of chapters."""
+    import nbformat.v4 as v4
+
+    text = (settings.solutions_folder() / "index.md").read_text(encoding="utf-8")
+    table = syllabus(entries, lambda entry: f"{entry.stem}.ipynb")
+    texts = [t.strip().replace("{{syllabus}}", table) for t in re.split(r"(?m)^---$", text)]
+    cells = [v4.new_markdown_cell(t, id=unique_id(t, set())) for t in texts]
+    return v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
+
+
+def readme_with_syllabus(entries, text):
+    """README's text with the table of chapters between its two markers made anew. Raises PageError without markers."""
+    table = syllabus(entries, lambda entry: f"notebooks/{entry.stem}.ipynb")
+    new, count = re.subn(
+        r"(<!-- syllabus[^>]*-->\n).*?(\n<!-- end of syllabus -->)",
+        lambda m: m[1] + table + m[2],
+        text,
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        raise PageError("README.md must hold one pair of <!-- syllabus ... --> and <!-- end of syllabus -->")
+    return new
+
+
+def results_page(entries):
+    """`docs/results.md`: what the recorded runs of the chapters cost, and their figures, as Markdown."""
+    costs = [
+        "| chapter | budget | on | data | seeds | wall, s | CPU, s | memory, MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    parts = []
+    for entry in entries:
+        recorded = recording.load(entry.number)
+        title = f"{entry.number} {entry.header['title']}"
+        budgets = [budget for budget in settings.BUDGETS if budget in recorded]
+        for budget in budgets:
+            run = recorded[budget]
+            wall, cpu = (f"{statistics.median(run[key]):.0f}" for key in ("wall_seconds", "cpu_seconds"))
+            on = f"{run['device']}, {run['backend']} {run['versions'][run['backend']]}"
+            seeds, memory = len(run["seeds"]), max(run["peak_memory_mb"])
+            costs.append(f"| {title} | {budget} | {on} | {run['data']} | {seeds} | {wall} | {cpu} | {memory:,} |")
+        if budgets:
+            names = dict.fromkeys(name for budget in budgets for name in recorded[budget]["figures"])
+            lines = [f"| {title} | {' | '.join(budgets)} |", "|---" * (1 + len(budgets)) + "|"]
+            for name in names:
+                found = [recorded[budget]["figures"].get(name) for budget in budgets]
+                shown = [recording.summary(values) if values else "–" for values in found]
+                lines.append(f"| {name.replace('_', ' ')} | {' | '.join(shown)} |")
+            parts.append("\n".join(lines))
+    text = (
+        "# Recorded runs\n\nEach chapter is run as a plain script, once per seed, by `course measure`. The times are "
+        "medians over the seeds and hold the import of Keras and all training; the memory is the largest. A figure is "
+        "the mean over the seeds ± their standard deviation. Made by `course build` from `course/results/`."
+    )
+    return "\n\n".join([text, "\n".join(costs), *parts]) + "\n"
+
+
+def results_path():
+    """Where `results_page` goes."""
+    return settings.ROOT / "docs" / "results.md"
+
+
+def write_pages():
+    """Write the index notebook, the README's syllabus and the page of recorded runs, where they are not so already.
+    Returns the paths of those that have changed."""
+    entries, changed = chapters.entries(), []
+    readme = settings.ROOT / "README.md"
+    pages = {chapters.notebooks() / "index.ipynb": notebook_text(index_notebook(entries))}
+    if settings.solutions_folder() == settings.ROOT / "solutions":  # README and records are this course's own
+        pages[readme] = readme_with_syllabus(entries, readme.read_text(encoding="utf-8"))
+        pages[results_path()] = results_page(entries)
+    for path, text in pages.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write(path, text)
+            changed.append(path)
+    return changed
