@@ -1,39 +1,44 @@
-"""Grading one notebook: what scores, what does not, and what each kind of broken notebook is told."""
+"""Grading one notebook: what scores, what does not, and what each kind of broken notebook is told.
 
+All of it as a learner has the course: with notebooks and keys, and without the chapters' sources.
+"""
+
+import contextlib
+import io
 import json
+import linecache
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
 
 import nbformat
+import numpy as np
 import pytest
+from helpers import MEND, NAME, RIGHT, TWICE, answered, point_at
 
-from course import build, grading
+from course.exercises.cells import defined_name
+from course.exercises.checking import Unsolved, check
+from course.files import load_notebook
+from course.grading import learner
 
-TWICE = "# Exercise 90.1\ndef twice(x):\n    return x + x\n"
-MEND = "# Exercise 90.2\ndef mend(x):\n    return 0 - x\n"
-COUNTER = """# Exercise 90.3
-class Counter:
-    n = 0
-    def __call__(self, step=1):
-        if step < 1:
-            raise ValueError
-        self.n += step
-        return self.n
-"""
-RIGHT = {"90.1": TWICE, "90.2": MEND, "90.3": COUNTER}
 ALL = {"90.1": "passed", "90.2": "passed", "90.3": "passed"}
 
 
-def answered(small, **changes):
-    """The learner's notebook with right answers, but those changed: answered(small, _90_1="# Exercise 90.1 ...")."""
-    notebook = build.load(small / "notebooks" / "90_adding.ipynb")
-    sources = RIGHT | {name[1:].replace("_", "."): source for name, source in changes.items()}
-    for cell in notebook.cells:
-        course = cell.metadata.get("course", {})
-        if course.get("role") == "answer":
-            cell.source = sources[course["exercise"]]
-    return notebook
+@pytest.fixture(scope="module")
+def bare(built_small, tmp_path_factory):
+    """The small chapter without its source and its solution."""
+    folder = tmp_path_factory.mktemp("bare")
+    shutil.copytree(built_small, folder, dirs_exist_ok=True)
+    shutil.rmtree(folder / "solutions")
+    return folder
+
+
+@pytest.fixture
+def small(bare, monkeypatch):
+    """The same, as the folder that this process and its kernels take chapters from."""
+    point_at(monkeypatch, bare)
+    return bare
 
 
 def states(notebook, folder, seconds=None):
@@ -41,7 +46,7 @@ def states(notebook, folder, seconds=None):
     path = folder / "90_mine.ipynb"
     path.write_text(notebook if isinstance(notebook, str) else nbformat.writes(notebook), encoding="utf-8")
     before = path.read_bytes(), path.stat().st_mtime_ns
-    verdicts = grading.grade(path, seconds)
+    verdicts = learner.grade(path, seconds)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     states.verdicts = {v.exercise: v for v in verdicts}
     return {v.exercise: v.state for v in verdicts}
@@ -52,7 +57,7 @@ def cell_of(notebook, exercise, role="answer"):
 
 
 def test_the_blank_notebook_scores_nothing(small, tmp_path):
-    notebook = build.load(small / "notebooks" / "90_adding.ipynb")
+    notebook = load_notebook(small / "notebooks" / NAME)
     assert states(notebook, tmp_path) == {"90.1": "open", "90.2": "wrong", "90.3": "open"}
     assert sum(v.points for v in states.verdicts.values()) == 0
     assert states.verdicts["90.2"].hint == "The sign is kept."
@@ -63,9 +68,9 @@ def test_right_answers_score_full(small, tmp_path):
     assert [v.points for v in states.verdicts.values()] == [2, 1, 1]
 
 
-def test_saved_outputs_count_for_nothing(small, tmp_path):
-    solved, blank = answered(small), build.load(small / "notebooks" / "90_adding.ipynb")
-    reference = build.load(small / "solutions" / "90_adding.ipynb")
+def test_saved_outputs_count_for_nothing(small, built_small, tmp_path):
+    solved, blank = answered(small), load_notebook(small / "notebooks" / NAME)
+    reference = load_notebook(built_small / "solutions" / NAME)
     for exercise in RIGHT:
         wrong = nbformat.v4.new_output("stream", text="exercise ✗ all wrong\n")
         right = cell_of(reference, exercise, "check").outputs
@@ -152,7 +157,7 @@ def test_a_duplicated_cell_counts_once_and_is_named(small, tmp_path):
 
 def test_a_fresh_copy_of_the_open_cell_does_not_hide_the_answer(small, tmp_path):
     notebook = answered(small)
-    blank = build.load(small / "notebooks" / "90_adding.ipynb")
+    blank = load_notebook(small / "notebooks" / NAME)
     notebook.cells.append(cell_of(blank, "90.1"))
     assert states(notebook, tmp_path) == ALL
 
@@ -212,10 +217,10 @@ def test_other_encodings(small, tmp_path):
     for encoding in ("utf-8-sig", "utf-16"):
         path = tmp_path / "90_mine.ipynb"
         path.write_bytes(text.encode(encoding))
-        assert {v.state for v in grading.grade(path)} == {"passed"}
+        assert {v.state for v in learner.grade(path)} == {"passed"}
     path.write_bytes(text.encode("latin-1", "replace"))
-    with pytest.raises(grading.GradingError, match="not in UTF-8"):
-        grading.grade(path)
+    with pytest.raises(learner.GradingError, match="not in UTF-8"):
+        learner.grade(path)
 
 
 NOT_NOTEBOOKS = {
@@ -231,30 +236,69 @@ NOT_NOTEBOOKS = {
 @pytest.mark.parametrize("name", NOT_NOTEBOOKS)
 def test_what_is_no_notebook_is_refused_in_one_message(small, tmp_path, name):
     text, words = NOT_NOTEBOOKS[name]
-    with pytest.raises(grading.GradingError, match=words) as caught:
+    with pytest.raises(learner.GradingError, match=words) as caught:
         states(text, tmp_path)
     assert "Traceback" not in str(caught.value) and len(str(caught.value)) < 500
 
 
 def test_a_half_written_notebook_says_so(small, tmp_path):
     text = nbformat.writes(answered(small))
-    with pytest.raises(grading.GradingError, match="half written"):
+    with pytest.raises(learner.GradingError, match="half written"):
         states(text[: len(text) // 2], tmp_path)
 
 
-def test_an_unknown_chapter_or_file_is_named(small, tmp_path):
+def test_an_unknown_chapter_or_file_is_named(small, built_small, tmp_path, monkeypatch):
+    point_at(monkeypatch, built_small)
+    empty = nbformat.writes(nbformat.v4.new_notebook())
     for path, words in (
-        (tmp_path / "91_x.ipynb", "there is no chapter '91'.*90_adding"),
-        (tmp_path / "mine.ipynb", "must begin with its chapter's number"),
+        (tmp_path / "91_x.ipynb", "there is no chapter '91' with a key in keys/; there are: 90"),
+        (tmp_path / "mine.ipynb", "should begin with its chapter's number"),
         (tmp_path / "90_gone.ipynb", "there is no file"),
-        (small / "solutions" / "90_adding.ipynb", "is the reference itself"),
+        (built_small / "solutions" / NAME, "is the reference itself"),
     ):
-        with pytest.raises(grading.GradingError, match=words):
-            grading.grade(path)
+        if path.parent == tmp_path and "gone" not in path.name:
+            path.write_text(empty)
+        with pytest.raises(learner.GradingError, match=words):
+            learner.grade(path)
+
+
+def test_a_notebook_is_known_by_what_is_in_it_whatever_its_name(small, tmp_path):
+    notebook = answered(small)
+    path = tmp_path / "final (2).ipynb"
+    for _ in range(2):
+        path.write_text(nbformat.writes(notebook), encoding="utf-8")
+        assert {v.exercise: v.state for v in learner.grade(path)} == ALL
+        notebook.metadata = {}  # then its exercises' lines tell
+
+
+def test_a_missing_or_broken_key_is_one_sentence(small, tmp_path, monkeypatch):
+    path = tmp_path / NAME
+    path.write_text(nbformat.writes(answered(small)), encoding="utf-8")
+    shutil.copytree(small / "keys", tmp_path / "keys")
+    monkeypatch.setenv("COURSE_KEYS", str(tmp_path / "keys"))
+    key = tmp_path / "keys" / "90.json"
+    key.write_text(key.read_text()[:1000])
+    with pytest.raises(learner.GradingError, match="^keys/90.json is damaged.*install the course again[^\n]*$"):
+        learner.grade(path)
+    run = run_pytest(path)
+    assert run.returncode not in (0, 1) and "keys/90.json is damaged" in run.stdout and "Traceback" not in run.stdout
+    key.unlink()
+    with pytest.raises(learner.GradingError, match=r"^there are no keys in \S*keys: install[^\n]*$"):
+        learner.grade(path)
 
 
 def run_pytest(path, *arguments):
-    command = [sys.executable, "-m", "pytest", "-p", "course.nbplugin", "--nbval-lax", "-v", *arguments, str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "course.grading.plugin",
+        "--nbval-lax",
+        "-v",
+        *arguments,
+        str(path),
+    ]
     return subprocess.run(command, capture_output=True, text=True, cwd=path.parent)
 
 
@@ -263,7 +307,7 @@ def test_plain_pytest_gives_the_same_verdicts(small, tmp_path):
     path.write_text(nbformat.writes(answered(small)), encoding="utf-8")
     good = run_pytest(path)
     assert good.returncode == 0 and "exercise 90.1 check PASSED" in good.stdout, good.stdout
-    bad = run_pytest(small / "notebooks" / "90_adding.ipynb")
+    bad = run_pytest(small / "notebooks" / NAME)
     assert bad.returncode == 1 and "exercise 90.1 check FAILED" in bad.stdout
     assert "hint: The sign is kept." in bad.stdout and "Traceback" not in bad.stdout
     path.write_text("{")
@@ -271,11 +315,47 @@ def test_plain_pytest_gives_the_same_verdicts(small, tmp_path):
     assert broken.returncode not in (0, 1) and "is not a notebook" in broken.stdout
 
 
-def test_plain_pytest_validates_the_solution(small):
-    run = run_pytest(small / "solutions" / "90_adding.ipynb")
+def test_plain_pytest_validates_the_solution(built_small, monkeypatch):
+    point_at(monkeypatch, built_small)
+    run = run_pytest(built_small / "solutions" / NAME)
     assert run.returncode == 0, run.stdout
     for name in ("proof 90.1", "claim 90.1", "exercise 90.3 check"):
         assert f"{name} PASSED" in run.stdout
+
+
+def test_a_check_and_both_graders_say_the_same_words_with_sources_and_without(built_small, bare, tmp_path, monkeypatch):
+    wrong, crashing = "# Exercise 90.1\ndef twice(x):\n    return 3 * x\n", MEND.replace("0 - x", "[][3]")
+    said = []
+    for world in (built_small, bare):
+        point_at(monkeypatch, world)
+        for notebook in (answered(world, _90_1=wrong, _90_2=crashing), load_notebook(world / "notebooks" / NAME)):
+            path = tmp_path / NAME
+            path.write_text(nbformat.writes(notebook), encoding="utf-8")
+            verdicts = {v.exercise: v.message for v in learner.grade(path)}
+            ran = run_pytest(path)
+            checks = [checked(cell_of(notebook, number).source, number) for number in RIGHT]
+            assert list(verdicts.values()) == [text.split(": write")[0].strip() for text in checks]
+            assert ran.returncode == 1
+            for number, text in verdicts.items():
+                result = "PASSED" if "✓" in text else "FAILED"
+                assert f"exercise {number} check {result}" in ran.stdout, ran.stdout
+                assert "✓" in text or text in ran.stdout, ran.stdout
+            said.append(verdicts)
+    assert said[:2] == said[2:]
+
+
+def checked(source, number):
+    """What `check` says of an answer cell."""
+    names = {"np": np}
+    linecache.cache["<answer>"] = len(source), None, source.splitlines(True), "<answer>"
+    exec(compile(source, "<answer>", "exec"), names)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            check(number, names[defined_name(source)])
+        except Unsolved as error:
+            print(error)
+    return out.getvalue()
 
 
 def test_the_command_writes_json_and_junit(small, tmp_path):
