@@ -1,5 +1,9 @@
 """What more than one file of tests needs: answers to the small chapter's exercises, and notebooks that hold them."""
 
+import pytest
+
+from course.authoring import chapters, keying
+from course.classroom import sandbox
 from course.exercises import keys
 from course.files import load_notebook
 
@@ -15,6 +19,8 @@ class Counter:
         self.n += step
         return self.n
 """
+WALL = sandbox.Limits(cpu_seconds=60, memory_mb=1500, disk_mb=16, processes=64)
+walled = pytest.mark.skipif(bool(sandbox.available()), reason=f"no sandbox here: {sandbox.available()}")
 RIGHT = {"90.1": TWICE, "90.2": MEND, "90.3": COUNTER}
 
 
@@ -40,3 +46,8 @@ def key_of(cases, expected, mistakes=(), **more):
     tolerance = {"rtol": 1e-5, "atol": 1e-6}
     packed = {"questions": keys.pack_questions(cases), "answers": keys.pack_answers(expected, mistakes)}
     return keys.ExerciseKey(**plain | tolerance | packed | more)
+
+
+def class_key(number, secret):
+    """A class's key, made of the chapter's source."""
+    return keying.make(chapters.read_chapter(chapters.source_of(number)), secret)

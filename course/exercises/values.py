@@ -8,6 +8,7 @@ bytes with shape and type.
 import base64
 import json
 import math
+import re
 import zlib
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from course.exercises.outcomes import Outcome, Raised
 
 ARRAY_KINDS = "biufc"
+ARRAY_TYPE = re.compile(f"[<|][{ARRAY_KINDS}][0-9]{{1,2}}")  # NumPy runs a parser on what a type's name may hold
 MOST_DEPTH = 20
 
 
@@ -61,10 +63,9 @@ def decode(form, depth=0):
     try:
         match form:
             case {"array": str(data), "dtype": str(name), "shape": list(shape)} if len(form) == 3:
-                dtype = np.dtype(name)
-                if dtype.kind not in ARRAY_KINDS or not all(type(n) is int and n >= 0 for n in shape):
+                if not ARRAY_TYPE.fullmatch(name) or not all(type(n) is int and n >= 0 for n in shape):
                     raise WireError("not an array of numbers")
-                array = np.frombuffer(base64.b64decode(data, validate=True), dtype).reshape(shape).copy()
+                array = np.frombuffer(base64.b64decode(data, validate=True), np.dtype(name)).reshape(shape).copy()
                 return array if shape else array[()]
             case {"int": str(text)} if len(form) == 1 and len(text) < 1000:
                 return int(text)
@@ -78,7 +79,7 @@ def decode(form, depth=0):
                 return {decode(k, depth + 1): decode(v, depth + 1) for k, v in pairs}
     except WireError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise WireError(str(error)) from None
     raise WireError("not a value of the wire format")
 
@@ -134,7 +135,7 @@ def read(text):
 def pack(form):
     """A JSON-able form as a short text: compressed, in base64."""
     text = json.dumps(form, ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    return base64.b64encode(zlib.compress(text.encode(errors="surrogatepass"), 9)).decode()
 
 
 def unpack(text):

@@ -1,8 +1,7 @@
-"""Grading a class: results that survive kills, full disks and changed references; sealing; the command."""
+"""Grading a class: results that survive kills, full disks and changed references; the command."""
 
 import errno
 import itertools
-import json
 import os
 import shutil
 import subprocess
@@ -11,18 +10,14 @@ import time
 from datetime import datetime
 
 import nbformat
-import numpy as np
 import pytest
-from test_grading import TWICE, answered
+from helpers import NAME, TWICE, WALL, answered, class_key, point_at, walled
 
-from conftest import point_at
-from course import build, chapters, exercises
-from course.classroom import command, runner, sandbox, sealing, wire
-from course.comparing import compare, plain
-
-NAME = "90_adding.ipynb"
-WALL = sandbox.Limits(cpu_seconds=60, memory_mb=1500, disk_mb=16, processes=64)
-walled = pytest.mark.skipif(bool(sandbox.available()), reason=f"no sandbox here: {sandbox.available()}")
+from course import files
+from course.authoring import chapters, keying
+from course.classroom import command, runner
+from course.exercises import keys
+from course.lesson import settings
 
 
 @pytest.fixture
@@ -52,7 +47,7 @@ def options(world, **more):
 def grade(world, **more):
     """Grade; the results by student and how many were graded this time."""
     events = []
-    results, _ = runner.grade_class(options(world, **more), lambda *event: events.append(event))
+    results, _, _ = runner.grade_class(options(world, **more), class_key, lambda *event: events.append(event))
     return {r["student"]: r for r in results}, [e[1]["student"] for e in events if e[0] == "graded"]
 
 
@@ -89,9 +84,10 @@ def test_a_class_is_graded_once_and_again_only_where_something_changed(world):
 @walled
 def test_a_changed_reference_regrades_what_it_touches(world):
     first, _ = grade(world)
-    source = exercises.SOLUTIONS / "90_adding.py"
+    source = settings.solutions_folder() / "90_adding.py"
     source.write_text(source.read_text().replace("The sign is kept.", "You kept the sign."))
-    build.build(chapters.read_chapter(source))
+    chapter = chapters.read_chapter(source)
+    files.write(keying.path_of(chapter), keys.as_text(keying.make(chapter)))
     later, done = grade(world)
     assert sorted(done) == ["anna", "ben", "cleo", "dan", "eve"]
     for student in ("anna", "ben"):
@@ -117,7 +113,7 @@ def test_a_killed_run_goes_on_where_it_stopped(world):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runner.grade_class(options(world), die)
+        runner.grade_class(options(world), class_key, die)
     kept = {r["student"]: r for r in seen}
     results, done = grade(world)
     assert not set(done) & {s for s in kept if s != "eve"}
@@ -129,7 +125,7 @@ def test_a_killed_run_goes_on_where_it_stopped(world):
 
 @walled
 def test_a_full_disk_and_a_vanished_folder_are_said_and_lose_nothing(world, monkeypatch):
-    real, count = build.write, []
+    real, count = files.write, []
 
     def write(path, text):
         count.append(path)
@@ -137,10 +133,10 @@ def test_a_full_disk_and_a_vanished_folder_are_said_and_lose_nothing(world, monk
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         real(path, text)
 
-    monkeypatch.setattr(build, "write", write)
+    monkeypatch.setattr(runner, "write", write)
     with pytest.raises(OSError, match="No space left"):
         grade(world)
-    monkeypatch.setattr(build, "write", real)
+    monkeypatch.setattr(runner, "write", real)
     assert len(list((world[1] / "results").rglob("*.json"))) == 2
     results, done = grade(world)
     assert len(results) == 5 and len(done) <= 4
@@ -150,7 +146,7 @@ def test_a_full_disk_and_a_vanished_folder_are_said_and_lose_nothing(world, monk
             shutil.rmtree(world[1])
 
     with pytest.raises(runner.GraderError, match="has vanished"):
-        runner.grade_class(options(world, force=True, seed_file=world[0].parent / "seed"), vanish)
+        runner.grade_class(options(world, force=True, seed_file=world[0].parent / "seed"), class_key, vanish)
 
 
 @walled
@@ -189,104 +185,6 @@ def test_the_secret_is_made_once_and_kept_to_its_owner(tmp_path):
         runner.read_secret(path)
     with pytest.raises(runner.GraderError, match="cannot be used"):
         runner.read_secret(tmp_path)
-
-
-def test_an_answer_of_a_grading_cell_stands_alone():
-    text = """
-from course.exercises import exercise
-import math
-ex = exercise("1.1")
-BASE = 1
-def helper(n):
-    return n * BASE
-def other():
-    return secret
-@ex.right
-def by_recursion(n):
-    return helper(1) if n < 2 else math.prod([n, by_recursion(n - 1)])
-"""
-    (source,) = sealing.standalone(text, "right", lambda node: "factorial")
-    names = {}
-    exec(source, names)
-    assert names["factorial"](5) == 120 and "other" not in names and "exercise" not in source
-
-
-def test_the_secret_changes_the_cases(small):
-    source = small / "solutions" / "90_adding.py"
-    one, two = (sealing.seal(source, secret) for secret in (b"a" * 16, b"b" * 16))
-    assert one["90.1"].cases != two["90.1"].cases and one["90.1"].digest != two["90.1"].digest
-    assert one["90.1"].cases != one["90.1"].spec.draw_cases()
-
-
-def test_every_case_of_every_chapter_can_be_sealed(chapter):
-    for number, sealed in sealing.seal(chapter.path, b"0123456789abcdef").items():
-        for case, form in zip(sealed.cases, sealed.questions["cases"]):
-            assert compare(plain(wire.decode(json.loads(json.dumps(form)))), plain(case)) is None, number
-
-
-def test_values_cross_the_wall_unchanged(seed):
-    rng = np.random.default_rng(seed)
-    for value in [
-        None, True, 3, -(2**80), 0.1, float("nan"), float("inf"), "ü\ud800", [1, [2.5, "x"]], {"a": 1, 2: [3]}, {},
-        rng.normal(size=(2, 3)), rng.integers(0, 9, (4,), dtype="uint8"), np.float32(1.5), np.zeros((0, 3)),
-        np.array(2.0), rng.normal(size=3).astype(">f4"), rng.normal(size=2) + 1j,
-    ]:  # fmt: skip
-        back = wire.decode(wire.read(json.dumps(wire.encode(value))))
-        assert compare(plain(back), plain(value), rtol=0, atol=0) is None, value
-    assert wire.decode(wire.encode((1, (2,)))) == (1, (2,))
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        {"array": "AAAA", "dtype": "|O", "shape": [1]},
-        {"array": "AAAA", "dtype": "<f8", "shape": [10**12]},
-        {"array": "AAAA", "dtype": "<f8", "shape": [-1]},
-        {"array": "!", "dtype": "<f8", "shape": []},
-        {"array": "AAAA", "dtype": "nonsense", "shape": []},
-        {"float": "1e5"},
-        {"int": "x"},
-        {"int": "9" * 5000},
-        {"tuple": 3},
-        {"dict": [[[1], 2]]},
-        {"object": 1},
-        {},
-        [[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]],
-    ],
-)
-def test_what_is_no_value_is_refused(form):
-    with pytest.raises(wire.WireError):
-        wire.decode(form)
-
-
-def test_a_forged_outcome_is_refused():
-    for form in (None, 3, {}, {"value": 1, "extra": 2}, {"raised": [], "message": "", "where": []}, {"raised": "x"}):
-        with pytest.raises(wire.WireError):
-            wire.decode_outcome(form)
-
-
-def test_judging_takes_anything_for_evidence(small, seed):
-    sealed = sealing.seal(small / "solutions" / "90_adding.py", b"a" * 16)["90.1"]
-    right = {"cases": [wire.encode_outcome(outcome) for outcome in sealed.expected], "public": []}
-    assert sealing.judge(sealed, right).state == "passed"
-    for evidence in (
-        None,
-        1,
-        [],
-        "x",
-        {},
-        {"cases": 1},
-        {"cases": right["cases"][:-1]},
-        {"cases": [None] * 8},
-        right | {"public": 3},
-    ):
-        assert sealing.judge(sealed, evidence).state != "passed"
-    off = [wire.encode_outcome(outcome) for outcome in sealed.expected]
-    off[-1] = {"value": 1e9}
-    verdict = sealing.judge(sealed, {"cases": off, "public": []})
-    assert (verdict.state, verdict.right, verdict.of) == ("wrong", 7, 8)
-    nearly = [{"value": outcome.value * (1 + 1e-9)} for outcome in sealed.expected]
-    assert sealing.judge(sealed, {"cases": nearly, "public": []}).state == "passed", "another floating-point path"
 
 
 def test_without_a_sandbox_root_is_refused_and_anyone_may_insist(monkeypatch):
@@ -346,5 +244,5 @@ def test_a_cluster_gives_the_same_results_though_a_worker_dies(world):
                 killed.append(list(cluster.workers.values())[0].pid)
                 os.kill(killed[0], 9)
 
-        results, _ = runner.grade_class(options(world, cluster=cluster.scheduler_address), kill_one)
+        results, _, _ = runner.grade_class(options(world, cluster=cluster.scheduler_address), class_key, kill_one)
     assert killed and decided({r["student"]: r for r in results}) == decided(at_home)
