@@ -1,10 +1,12 @@
 """`record` shows a run beside the recorded ones, which `course measure` makes."""
 
+import contextlib
 import json
 import os
 import statistics
 from pathlib import Path
 
+CPUINFO = Path("/proc/cpuinfo")
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
@@ -79,19 +81,20 @@ def machine():
 
 
 def processor_name():
-    """The processor's model, as the system calls it, or "unknown"."""
+    """The processor's model in its maker's words, or, where the system does not say, what kind it is."""
     import platform
     import subprocess
 
-    listed = Path("/proc/cpuinfo")
-    if listed.exists():
-        for line in listed.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    if CPUINFO.exists():
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        if models:
+            return models[0]
     if platform.system() == "Darwin":
-        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
-        if asked.stdout.strip():
-            return asked.stdout.strip()
+        with contextlib.suppress(OSError):
+            asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
+            if asked.stdout.strip():
+                return asked.stdout.strip()
     return platform.processor() or platform.machine() or "unknown"
 
 
