@@ -7,6 +7,8 @@ the promise is broken.
 
 from course.comparing import compare, describe_call, plain
 
+OMITTED = object()  # no control was thought of: None says that there can be none
+
 
 class Broken(AssertionError):
     """A proof or a claim that does not hold; the message says on which case, what came out and what was expected."""
@@ -34,17 +36,22 @@ def prove(tag, mine, oracle, cases, *, name=None, rtol=1e-5, atol=1e-6):
     print(f"({tag}) ✓ {name}: {count} case{'s' if count > 1 else ''}")
 
 
-def claim(tag, sentence, holds):
-    """Print `claim 6.1 ✓ <sentence>` if the experiment bore it out; raise Broken if not.
+def claim(tag, sentence, holds, control=OMITTED):
+    """Print `claim 6.1 ✓ <sentence>` if the experiment bore it out, and its control did not; raise Broken if not.
 
-    sentence: what is claimed, with no measured number in it. holds: a bool, or what converts to one. Under
-    `COURSE_SCALE` the training is too short to bear anything out: the line then says that it was not judged.
+    sentence: what is claimed, with no measured number in it. holds: a bool, or what converts to one. control: the same
+    measurement where the sentence must be false, such as an untrained network, shuffled labels, a method without its
+    idea; or None where a sentence has no control, with a comment that says why. Under `COURSE_SCALE` the training is
+    too short to bear anything out: the line then says that it was not judged.
     """
     from course.lesson.settings import scale, seed
 
+    holds, also = bool(holds), control is not None and control is not OMITTED and bool(control)
     if scale() != 1:
         print(f"claim {tag} – not judged at COURSE_SCALE={scale():g}: {sentence}")
         return
-    if not bool(holds):
+    if not holds:
         raise Broken(f"claim {tag} ✗ not true in this run (seed {seed()}): {sentence}")
+    if also:
+        raise Broken(f"claim {tag} ✗ true of its control too (seed {seed()}), so it says nothing: {sentence}")
     print(f"claim {tag} ✓ {sentence}")
