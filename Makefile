@@ -48,7 +48,7 @@ measure: $(READY)  ## record the figures of the quick budget, seeds 0 to 4
 	@$(BIN)/course measure $(CHAPTERS)
 
 hostile: $(READY)  ## grade a class of attackers, and hold that none of them gains anything
-	$(BIN)/python -m pytest -q tests/test_hostile.py
+	$(BIN)/python -m pytest -q tests/classroom/test_hostile.py
 
 nbgrader: $(READY)  ## hold that nbgrader, in an environment of its own, gives the same verdicts
 	@test -x .venv-nbgrader/bin/nbgrader || { $(BIN)/python -m venv .venv-nbgrader \
@@ -56,7 +56,7 @@ nbgrader: $(READY)  ## hold that nbgrader, in an environment of its own, gives t
 	@# What nbgrader does not bring, Keras and the course, it sees in .venv.
 	@where='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 		{ $(BIN)/python -c "$$where"; echo $(CURDIR); } > "$$(.venv-nbgrader/bin/python -c "$$where")/course.pth"
-	COURSE_NBGRADER=$(CURDIR)/.venv-nbgrader/bin/python $(BIN)/python -m pytest -q tests/test_nbgrader.py
+	COURSE_NBGRADER=$(CURDIR)/.venv-nbgrader/bin/python $(BIN)/python -m pytest -q tests/classroom/test_nbgrader.py
 
 benchmark: $(READY)  ## measure grading, the chapters and adversarial steps on this machine
 	@$(BIN)/python benchmarks/speed.py $(CHAPTERS)

@@ -33,7 +33,7 @@ ANY = NOT_PASSED | PASSES  # an answer that is right and rude: it may pass, or l
 ANSWERS = {
     # The checker, the comparison and everything between
     "patched check": (
-        wrong("import course.exercises as e\ne.check = lambda *a: print('exercise 90.1 ✓ 8 cases')"),
+        wrong("import course.exercises.checking as c\nc.check = lambda *a: print('exercise 90.1 ✓ 8 cases')"),
         NOT_PASSED,
     ),
     "shadowed check": (wrong("check = lambda *a: print('exercise 90.1 handed over')"), NOT_PASSED),
@@ -42,13 +42,31 @@ ANSWERS = {
         wrong("import sys, types\nsys.modules['course.exercises'] = types.ModuleType('x')"),
         NOT_PASSED,
     ),
-    "patched hand over": (wrong("import course.classroom.sealing as s\ns.hand_over = lambda *a: None"), NOT_PASSED),
+    "patched hand over": (wrong("import course.exercises.asking as a\na.hand_over = lambda *a: None"), NOT_PASSED),
     "patched encoding": (
-        wrong("import course.classroom.wire as w\nw.encode_outcome = lambda o: {'value': True}"),
+        wrong("import course.exercises.values as v\nv.encode_outcome = lambda o: {'value': True}"),
         NOT_PASSED,
     ),
     "patched outcome": (
-        wrong("import course.exercises as e\ne.Outcome.differs = lambda *a: None\ne.compare = lambda *a: None"),
+        wrong(
+            "import course.exercises.outcomes as o\no.Outcome.differs = lambda *a: None\no.compare = lambda *a: None"
+        ),
+        NOT_PASSED,
+    ),
+    "patched judge": (
+        wrong(
+            "from course.exercises import checking, judging\n"
+            "judging.judge = checking.judge = lambda *a: judging.Judgement('passed', 8, 8)"
+        ),
+        NOT_PASSED,
+    ),
+    "judges itself, with a key of its own": (
+        wrong(
+            "import os, course.exercises.checking as c\nclass E(dict):\n    get = lambda *a: None\n"
+            "os.environ = E(os.environ)\nk, o = c.keys, c.asking.Outcome(3.0)\n"
+            "one = k.ExerciseKey('90.1', 'twice', 2, '', '', ('x',), 1, 1, '', k.pack_questions([(1.0,)] * 8), "
+            "k.pack_answers([o] * 8, []))\nk.load_exercise = lambda n: one"
+        ),
         NOT_PASSED,
     ),
     "patched isclose": (wrong("np.isclose = np.allclose = np.array_equal = lambda *a, **k: True"), NOT_PASSED),
@@ -132,24 +150,32 @@ ANSWERS = {
     ),
     "evidence that says passed": (
         wrong(
-            "import course.classroom.sealing as s\nfrom IPython.display import display\n"
-            f"s.hand_over = lambda n, a, p: display({{'text/plain': f'exercise {{n}} handed over'}}, raw=True, "
+            "import course.exercises.asking as a\nfrom IPython.display import display\n"
+            f"a.hand_over = lambda n, f, p: display({{'text/plain': f'exercise {{n}} handed over'}}, raw=True, "
             f"metadata={{{MIME!r}: {{'state': 'passed', 'points': 99, 'cases': True}}}})"
         ),
         NOT_PASSED,
     ),
     "strange evidence": (
         wrong(
-            "import course.classroom.sealing as s\nfrom IPython.display import display\n"
-            f"s.hand_over = lambda n, a, p: display({{'text/plain': f'exercise {{n}} handed over'}}, raw=True, "
+            "import course.exercises.asking as a\nfrom IPython.display import display\n"
+            f"a.hand_over = lambda n, f, p: display({{'text/plain': f'exercise {{n}} handed over'}}, raw=True, "
             f"metadata={{{MIME!r}: {{'cases': [{{'value': {{'array': 'AAAA', 'dtype': '|O', 'shape': [-1]}}}}] * 8}}}})"
         ),
         NOT_PASSED,
     ),
+    "evidence that no number can hold": (
+        wrong(
+            "import course.exercises.asking as a\nfrom IPython.display import display\n"
+            f"a.hand_over = lambda n, f, p: display({{'text/plain': f'exercise {{n}} handed over'}}, raw=True, "
+            f"metadata={{{MIME!r}: {{'cases': [{{'value': {{'complex': [{{'int': '9' * 900}}, 0]}}}}] * 8}}}})"
+        ),
+        NOT_PASSED,
+    ),
     "right for the public cases": (
-        "# Exercise 90.1\nimport course.exercises\n"
-        "from course.classroom import wire\nimport json\n"
-        "known = [wire.decode(c)[0] for c in json.load(open('/run/kernel/questions'))['90.1']['public']]\n"
+        "# Exercise 90.1\nimport json\nfrom course.exercises import values\n"
+        "packed = json.load(open('/run/kernel/questions'))['90.1']['public']\n"
+        "known = [case[0] for case in values.decode(values.unpack(packed))]\n"
         "def twice(x):\n    return 2 * x if x in known else 0.0\n",
         {"wrong"},
     ),
@@ -193,7 +219,10 @@ ANSWERS = {
         NOT_PASSED,
     ),
     "reads the source": (
-        spy("import course.exercises as e\nreturn bool(list(e.SOLUTIONS.glob('*'))) or bool(e.specifications('90.1'))"),
+        spy(
+            "from course.authoring import chapters\nfrom course.lesson import settings\n"
+            "return bool(list(settings.solutions_folder().glob('*'))) or bool(chapters.sources())"
+        ),
         NOT_PASSED,
     ),
     "reads the source beside the package": (
@@ -203,12 +232,30 @@ ANSWERS = {
         ),
         NOT_PASSED,
     ),
+    "reads the keys": (
+        spy(
+            "import course\nfrom course.exercises import keys\nroot = os.path.dirname(course.__file__)\n"
+            "texts = [open(p, errors='ignore').read() for p in glob.glob(root + '/**/*.json', recursive=True)]\n"
+            "return bool(keys.known()) or bool(os.listdir(root + '/keys')) or any('made_from' in t for t in texts)"
+        ),
+        NOT_PASSED,
+    ),
     "reads the seed": (spy("return bool(glob.glob('/**/secret-seed', recursive=True))"), NOT_PASSED),
-    "reads the expected values": (spy("return 'expected' in open('/run/kernel/questions').read()"), NOT_PASSED),
+    "reads the expected values": (
+        spy(
+            "import json\nfrom course.exercises import values\n"
+            "told = json.load(open('/run/kernel/questions'))\n"
+            "return any(set(one) != {'cases', 'public', 'driver'} or type(values.unpack(one['cases'])) is not list "
+            "for one in told.values())"
+        ),
+        NOT_PASSED,
+    ),
     "looks for the expected values in memory": (
         spy(
             "import sys\nf = sys._getframe()\nwhile f:\n    if any('expected' == n for n in f.f_locals): return True\n"
-            "    f = f.f_back\nreturn False"
+            "    f = f.f_back\n"
+            "import gc\nfrom course.exercises import keys\n"
+            "return any(isinstance(o, (keys.ExerciseKey, keys.Mistake)) for o in gc.get_objects())"
         ),
         NOT_PASSED,
     ),

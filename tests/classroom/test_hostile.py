@@ -3,9 +3,9 @@
 Run alone by `make hostile`. It needs bubblewrap, and is skipped with its reason where there is none.
 """
 
+import dataclasses
 import json
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -13,15 +13,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from hostile.attacks import ANSWERS
-from test_grading import MEND, TWICE, answered
+from attacks import ANSWERS
+from helpers import MEND, NAME, TWICE, WALL, answered, class_key, point_at, walled
 
-from course import build
-from course.classroom import runner, sandbox
+from course.classroom import runner, workers
+from course.exercises import keys
 
-pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=f"no sandbox here: {sandbox.available()}")
-NAME = "90_adding.ipynb"
-WALL = sandbox.Limits(cpu_seconds=60, memory_mb=1500, disk_mb=16, processes=64)
+pytestmark = walled
+SECRET = b"a secret of sixteen"
 
 
 def with_answer(small, source):
@@ -106,8 +105,6 @@ def files(small):
 @pytest.fixture(scope="module")
 def graded(built_small, tmp_path_factory):
     """The class, graded: results by student, and what was not read."""
-    from conftest import point_at
-
     folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("out")
     listener = socket.create_server(("127.0.0.1", 0))
     abstract = socket.socket(socket.AF_UNIX)
@@ -126,8 +123,8 @@ def graded(built_small, tmp_path_factory):
             )
         for name, (contents, _, _) in files(built_small).items():
             write(folder / name, contents)
-        limits = runner.Options(folder, out, jobs=2, cell_seconds=4, seconds=20, limits=WALL)
-        results, unread = runner.grade_class(limits)
+        options = runner.Options(folder, out, jobs=2, cell_seconds=4, seconds=20, limits=WALL)
+        results, unread, _ = runner.grade_class(options, class_key)
     listener.close()
     abstract.close()
     return {r["student"]: r for r in results}, unread, called, out, folder
@@ -211,34 +208,28 @@ def test_submissions_were_only_read(graded, built_small):
             assert (folder / NAME).read_text(encoding="utf-8") == with_answer(built_small, source)
 
 
-def test_a_sealed_key_never_enters_the_sandbox(built_small, monkeypatch):
-    from conftest import point_at
+def test_what_answers_a_key_never_goes_to_a_worker(small):
+    reference = runner.Reference(class_key("90", SECRET), keys.load("90"))
+    job = reference.job(small / "class" / NAME, list(reference.key.exercises), runner.Options(small, small))
+    told = keys.from_text(job["key"], "the job's key", "-")
+    assert not told.solutions and not any(one.answers for one in told.exercises.values())
+    text = json.dumps(job)
+    for word in ("oracle", "SOLUTION", "return 2 * x", "three times", "The sign is kept", "thrice", "cumsum"):
+        assert word not in text, f"{word}: of the specification, only cases and driver may go"
+    for number, one in reference.key.exercises.items():
+        assert one.answers not in text and reference.public.exercises[number].answers not in text
+        assert told.exercises[number].cases == one.cases
+    assert "answer()" in told.exercises["90.3"].driver
 
-    point_at(monkeypatch, built_small)
-    reference = runner.seal_chapter(built_small / "solutions" / "90_adding.py", b"a secret of sixteen")
-    text = json.dumps(reference.questions)
-    assert "oracle" not in text and "expected" not in text and "SOLUTION" not in text
-    assert "cumsum" not in text, "the driver must not carry the oracle"
-    for number, sealed in reference.sealed.items():
-        assert "answer()" in reference.questions["90.3"]["driver"]
-        assert len(sealed.cases) == len(reference.questions[number]["cases"])
 
-
-def test_a_reference_that_fails_its_own_test_stops_everything(built_small, tmp_path, monkeypatch):
-    from conftest import point_at
-
-    folder = tmp_path / "broken"
-    shutil.copytree(built_small, folder)
-    point_at(monkeypatch, folder)
-    notebook = build.load(folder / "solutions" / "90_adding.ipynb")
-    for cell in notebook.cells:
-        cell.source = cell.source.replace("return 2 * x", "return 3 * x")
-    reference = runner.seal_chapter(folder / "solutions" / "90_adding.py", b"a secret of sixteen")
-    build.save(notebook, folder / "solutions" / "90_adding.ipynb")
+def test_a_reference_that_fails_its_own_test_stops_everything(small, tmp_path):
+    key = class_key("90", SECRET)
+    solutions = {number: source.replace("return 2 * x", "return 3 * x") for number, source in key.solutions.items()}
+    reference = runner.Reference(dataclasses.replace(key, solutions=solutions), keys.load("90"))
     options = runner.Options(tmp_path, tmp_path / "out", limits=WALL)
-    worker = runner.Worker(0, ["numpy"], options)
+    worker = workers.Worker(0, workers.Setup(["numpy"], WALL))
     try:
         with pytest.raises(runner.GraderError, match="the reference's own answer does not pass.*nobody was graded"):
-            runner.self_test(reference, worker, options)
+            runner.self_test(reference, worker.run, options)
     finally:
         worker.stop()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_grading import COUNTER, MEND, TWICE, answered
+from helpers import COUNTER, MEND, NAME, TWICE, answered
 
-from course import build, grading
+from course.files import load_notebook
+from course.grading import learner
 
 PYTHON = os.environ.get("COURSE_NBGRADER", "")
 pytestmark = pytest.mark.skipif(not PYTHON, reason="COURSE_NBGRADER is not set; run: make nbgrader")
@@ -49,22 +50,22 @@ def test_nbgrader_gives_the_same_verdicts(small, tmp_path):
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | path)
         assert run.returncode == 0, run.stderr[-3000:]
 
-    source = tmp_path / "source" / "small" / "90_adding.ipynb"
+    source = tmp_path / "source" / "small" / NAME
     source.parent.mkdir(parents=True)
-    solution = build.load(small / "solutions" / "90_adding.ipynb")
+    solution = load_notebook(small / "solutions" / NAME)
     nbformat.write(solution, source)
     nbgrader("generate_assignment", "small")
-    released = build.load(tmp_path / "release" / "small" / "90_adding.ipynb")
+    released = load_notebook(tmp_path / "release" / "small" / NAME)
     assert "BEGIN SOLUTION" not in nbformat.writes(released)
     expected = {}
     notebooks = {name: answered(small, **changes) for name, changes in ANSWERS.items()}
-    notebooks["blank"] = build.load(small / "notebooks" / "90_adding.ipynb")
+    notebooks["blank"] = load_notebook(small / "notebooks" / NAME)
     for student, notebook in notebooks.items():
-        path = tmp_path / "submitted" / student / "small" / "90_adding.ipynb"
+        path = tmp_path / "submitted" / student / "small" / NAME
         path.parent.mkdir(parents=True)
         nbformat.write(notebook, path)
         expected[student] = {
-            f"check-{v.exercise.replace('.', '-')}": float(v.points) for v in grading.grade(Path(path))
+            f"check-{v.exercise.replace('.', '-')}": float(v.points) for v in learner.grade(Path(path))
         }
     nbgrader("autograde", "small")
     run = subprocess.run([PYTHON, "-c", SCORES], cwd=tmp_path, capture_output=True, text=True, check=True)
