@@ -9,6 +9,8 @@ CHAPTERS ?=
 CHAPTER ?= $(CHAPTERS)
 NOTEBOOKS = $(if $(CHAPTERS),$(foreach c,$(CHAPTERS),$(wildcard solutions/$(c)_*.ipynb)),$(wildcard solutions/[0-9]*.ipynb))
 
+# Tests run side by side, so each process gets one thread.
+THREADS = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 .PHONY: help lab test grade build measure hostile nbgrader benchmark lint requirements clean
 .DEFAULT_GOAL := help
@@ -34,8 +36,9 @@ grade: $(READY)  ## grade your answers: make grade CHAPTER=03
 	@test -n "$(CHAPTER)" || { echo "Which chapter? For example: make grade CHAPTER=03"; exit 2; }
 	@$(BIN)/course grade $(CHAPTER)
 
-test: $(READY) lint  ## run every test, on the quick budget
-	COURSE_BUDGET=quick $(BIN)/python -m pytest -q --nbval-lax --chapters "$(CHAPTERS)" tests $(NOTEBOOKS)
+test: $(READY) lint  ## run every test, on the quick budget; ALL=1 trains every chapter again
+	$(THREADS) COURSE_BUDGET=quick $(BIN)/python -m pytest -q --nbval-lax -n auto --maxprocesses 4 --dist loadgroup \
+		--chapters "$(CHAPTERS)" $(if $(ALL),--whole) $(if $(CHAPTERS),tests/chapters,tests) $(NOTEBOOKS)
 
 lint: $(READY)
 	@$(BIN)/ruff check -q .

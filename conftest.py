@@ -1,1 +1,1 @@
-pytest_plugins = ["course.grading.plugin"]
+pytest_plugins = ["course.grading.plugin", "course.authoring.plugin"]

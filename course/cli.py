@@ -267,7 +267,7 @@ def build_command(
                 changed = build.build(
                     chapters.read_chapter(source),
                     lambda done, of, task=task, bar=bar: bar.update(task, completed=done, total=of),
-                    lambda text, name=source.stem: console().print(f"{name}: {text}", markup=False),
+                    lambda text, name=source.stem, bar=bar: bar.console.print(f"{name}: {text}", markup=False),
                     force,
                 )
             console().print(f"{source.stem}: {'built' if changed else 'up to date'}")
@@ -286,7 +286,7 @@ def build_command(
 
 @app.command("new")
 def new_command(name: Annotated[str, typer.Argument(help="Number and topic, such as 08_recipes.")]):
-    """Write the skeleton of a chapter, solutions/NN_topic.py: it builds as it stands, and every part is to be replaced."""
+    """Write the skeleton of a chapter, solutions/NN_topic.py: it builds as it stands; replace every part of it."""
     from course.authoring import chapters, skeleton
 
     try:
@@ -328,7 +328,7 @@ def measure(
     A record is written after each seed. Exit status 0 where everything asked for was run, 2 where a run failed, 3 where
     the time was over before all were run. Needs nothing but what the chapters need.
     """
-    from course.authoring import chapters, measuring
+    from course.authoring import measuring
     from course.lesson import settings
 
     if budget not in settings.BUDGETS:

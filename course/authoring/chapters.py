@@ -253,7 +253,10 @@ def stub(chapter, number):
     in. Raises ChapterError where a marker or the code to begin with is missing."""
     answer = next(c for c in chapter.cells if role(c) == "answer" and c.metadata["course"]["exercise"] == number)
     begins = starts(chapter).get(number)
-    return blank(answer.source, begins and body_of(chapter, number, begins))
+    try:
+        return blank(answer.source, begins and body_of(chapter, number, begins))
+    except ChapterError as error:
+        raise ChapterError(f"{chapter.place(answer)}: {error}") from None
 
 
 def starts(chapter):
@@ -277,7 +280,7 @@ def body_of(chapter, number, name):
             if isinstance(node, ast.FunctionDef) and node.name == name and len(node.body) > 1:
                 lines = text.splitlines()[node.body[0].end_lineno : node.end_lineno]
                 return textwrap.dedent("\n".join(lines)).strip("\n").splitlines()
-    raise ChapterError(f"{chapter.path.name}: exercise {number} starts from {name!r}, which is no wrong answer of it")
+    raise ChapterError(f"exercise {number} starts from {name!r}, which is no wrong answer of it")
 
 
 def grading_cells(text):

@@ -10,6 +10,7 @@ earlier record of its budget, with all its seeds, and begins a new one. So the f
 says for which seeds they are, and a seed that failed is not in it.
 """
 
+import ast
 import contextlib
 import functools
 import hashlib
@@ -92,6 +93,22 @@ def measure(source, budget, seeds, say=print, folder=None, deadline=None):
     return found
 
 
+def place_of_records(folder):
+    """The folder that records go to. Raises MeasureError where none is given and `COURSE_SCALE` is set."""
+    if settings.scale() != 1 and folder is None:
+        raise MeasureError(
+            "COURSE_SCALE is set, and what such runs give is no record: write it elsewhere, --out FOLDER"
+        )
+    return Path(folder or RESULTS)
+
+
+def write(everything, chapter, folder):
+    """Write the records of a chapter, whole; returns the file's path."""
+    path = Path(folder) / f"{chapter}.json"
+    files.write(path, json.dumps(everything, indent=1, sort_keys=True) + "\n")
+    return path
+
+
 def expected(chapter, budget, folder):
     """How many seconds a run lasts by the longest recorded one, or 0 where none was recorded on such a machine."""
     record = load(chapter, folder).get(budget) or load(chapter, RESULTS).get(budget)
@@ -135,9 +152,7 @@ def keep(run, budget, chapter, folder):
     per_seed = {key: row(record.get(key), run[key]) for key in TAKEN + SPEED}
     figures = {name: row(values, run["figures"][name]) for name, values in record["figures"].items()}
     everything[budget] = record | {"seeds": order, "figures": figures} | per_seed
-    path = Path(folder) / f"{chapter}.json"
-    files.write(path, json.dumps(everything, indent=1, sort_keys=True) + "\n")
-    return path
+    return write(everything, chapter, folder)
 
 
 def take(other, say=print, folder=None):
@@ -145,13 +160,17 @@ def take(other, say=print, folder=None):
     budget. Returns the paths written. Raises MeasureError where there is none, or one is no record."""
     folder, paths = Path(folder or RESULTS), []
     for path in sorted(Path(other).glob("[0-9][0-9].json")):
-        chapter, theirs = path.stem, load(path.stem, Path(other))
-        if any(record.get("scale") for record in theirs.values()):
+        chapter, here, theirs = path.stem, load(path.stem, folder), load(path.stem, Path(other))
+        sweeps = theirs.pop("sweeps", {})
+        new = [(f"{chapter} {budget}", record) for budget, record in theirs.items()]
+        new += [(f"{chapter} {budget}, sweep {tag}", r) for tag, sweep in sweeps.items() for budget, r in sweep.items()]
+        if any("scale" in record for _, record in new):
             raise MeasureError(f"{path} was made with COURSE_SCALE, and what such runs give is no record")
-        files.write(folder / path.name, json.dumps(load(chapter, folder) | theirs, indent=1, sort_keys=True) + "\n")
-        for budget, record in theirs.items():
-            say(f"{chapter} {budget}: seeds {', '.join(map(str, record['seeds']))}, {record['device']}")
-        paths.append(folder / path.name)
+        for tag, sweep in sweeps.items():
+            here.setdefault("sweeps", {}).setdefault(tag, {}).update(sweep)
+        paths.append(write(here | theirs, chapter, folder))
+        for name, record in new:
+            say(f"{name}: seeds {', '.join(map(str, record.get('seeds') or [record['seed']]))}, {record['device']}")
     if not paths:
         raise MeasureError(f"there is no record NN.json in {other}")
     return paths
@@ -251,21 +270,78 @@ def run_once(source, budget, seed, limit=None):
     code = digest(source)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "run.json"
-        process = timed(
-            [sys.executable, source.name],
-            source.parent,
-            limit,
-            COURSE_BUDGET=budget,
-            COURSE_SEED=str(seed),
-            COURSE_RECORD=str(target),
-            MPLBACKEND="Agg",
-            PYTHONPATH=os.pathsep.join([str(settings.ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
-            TF_CPP_MIN_LOG_LEVEL="3",
-        )
-        if process.stopped:
-            raise Overrun(f"{source.name}, budget {budget}, seed {seed} was stopped after {limit:.0f} s")
-        if process.code != 0 or not target.exists():
-            why = "failed" if process.code else "recorded nothing (it never calls record)"
-            raise MeasureError(f"{source.name}, budget {budget}, seed {seed} {why}:\n{process.output[-2000:]}")
+        process = run_script(source, budget, seed, limit, COURSE_RECORD=str(target))
+        if not target.exists():
+            raise MeasureError(f"{source.name}, budget {budget}, seed {seed} recorded nothing (it never calls record)")
         taken = {key: getattr(process, key) for key in TAKEN}
         return json.loads(target.read_text(encoding="utf-8")) | taken | {"seed": seed, "code": code}
+
+
+def run_script(source, budget, seed, limit=None, **environment):
+    """Run a chapter as a plain script; returns the Process. Raises MeasureError where it fails, Overrun where it is
+    stopped after `limit` seconds."""
+    process = timed(
+        [sys.executable, source.name],
+        source.parent,
+        limit,
+        COURSE_BUDGET=budget,
+        COURSE_SEED=str(seed),
+        MPLBACKEND="Agg",
+        PYTHONPATH=os.pathsep.join([str(settings.ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+        TF_CPP_MIN_LOG_LEVEL="3",
+        **environment,
+    )
+    if process.stopped:
+        raise Overrun(f"{source.name}, budget {budget}, seed {seed} was stopped after {limit:.0f} s")
+    if process.code != 0:
+        raise MeasureError(f"{source.name}, budget {budget}, seed {seed} failed:\n{process.output[-2000:]}")
+    return process
+
+
+def measure_sweeps(source, budget, seed, say=print, folder=None, deadline=None):
+    """Run the sweeps of a chapter with one seed (see `course.lesson.sweeping`), and record them under "sweeps", by
+    sweep and budget, in NN.json. The chapter runs as far as its last sweep.
+
+    The arguments, the errors and what is returned are those of `measure`, but for the time: nothing is known before
+    about how long sweeps last. Those that were done when the time was over are kept.
+    """
+    folder, chapter, found = place_of_records(folder), source.name[:2], Measured()
+    name, tags = f"{chapter} {budget}, seed {seed}, sweeps", sweeps_of(source)
+    left = deadline and max(0.0, deadline - time.monotonic())
+    if not tags:
+        say(f"{chapter}: has no sweep")
+        return found
+    if deadline and not left:
+        say(f"{name}: not run, for 0 s are left")
+        return Measured(left=[seed])
+    done = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "sweeps.json"
+        try:
+            run_script(source, budget, seed, left, COURSE_SWEEP=str(target), COURSE_SWEEPS=",".join(tags))
+        except Overrun:
+            say(f"{name}: stopped after {left:.0f} s, which was all the time that was left")
+            found.left.append(seed)
+        except MeasureError as error:
+            say(f"{name}: failed")
+            found.failures.append(str(error))
+        if target.exists():
+            done = json.loads(target.read_text(encoding="utf-8"))
+    for tag, record in done.items():
+        say(f"{chapter} {budget}, sweep {tag}: {len(record['settings'])} settings, {sum(record['seconds']):.1f} s")
+    if missing := [tag for tag in tags if tag not in done and not found.left and not found.failures]:
+        found.failures.append(f"{source.name}: these sweeps were not reached: {', '.join(missing)}")
+    if done:
+        everything = load(chapter, folder)
+        sweeps = everything.setdefault("sweeps", {})
+        for tag, record in done.items():
+            sweeps.setdefault(tag, {})[budget] = record | {"code": digest(source)}
+        found.path = write(everything, chapter, folder)
+    return found
+
+
+def sweeps_of(source):
+    """The tags of a chapter's sweeps, in order."""
+    calls = [node for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    calls = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "sweep"]
+    return [call.args[0].value for call in sorted(calls, key=lambda call: call.lineno)]

@@ -28,7 +28,8 @@ def index_notebook(entries):
     """The notebook that JupyterLab opens at: `solutions/index.md`, a cell per `---`, with the table of chapters."""
     import nbformat.v4 as v4
 
-    text = (settings.solutions_folder() / "index.md").read_text(encoding="utf-8")
+    source = settings.solutions_folder() / "index.md"
+    text = source.read_text(encoding="utf-8") if source.exists() else "# Chapters\n\n{{syllabus}}"
     table = syllabus(entries, lambda entry: f"{entry.stem}.ipynb")
     texts = [t.strip().replace("{{syllabus}}", table) for t in re.split(r"(?m)^---$", text)]
     cells = [v4.new_markdown_cell(t, id=unique_id(t, set())) for t in texts]

@@ -152,7 +152,7 @@ def mean(x):
 
 
 # %%
-prove("<N>.1", mean, np.mean, ([rng.normal(size=n)] for n in range(1, 50)))
+prove("<N>.1", mean, np.mean, ((rng.normal(size=n),) for n in range(1, 50)))
 
 # %% [markdown]
 # ## An experiment

@@ -163,7 +163,7 @@ def from_text(text, name, remedy):
     try:
         form = json.loads(text)
         version = form.pop("format")
-    except (ValueError, AttributeError, KeyError):
+    except (ValueError, AttributeError, KeyError, TypeError):
         raise BadKey(f"{name} is damaged, it is no whole key: {remedy}") from None
     if version != FORMAT:
         raise BadKey(f"{name} was made by another version of the course (format {version}, not {FORMAT}): {remedy}")

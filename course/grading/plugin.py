@@ -1,8 +1,8 @@
 """The pytest plugin that makes `pytest --nbval-lax` right by itself for the course's notebooks.
 
 A learner's notebook is assembled with its chapter's key before it is run (see `course.grading.submission`), its items
-bear the exercises' names, and an answer that hangs, floods or ends its kernel costs that answer only. An author's
-executed notebook, which lies beside its source, is run whole. Other notebooks are left to nbval.
+bear the exercises' names, and an answer that hangs, floods or ends its kernel costs that answer only. Other notebooks
+are left to nbval; those of the chapters' authors are `course.authoring.plugin`'s.
 """
 
 import contextlib
@@ -99,7 +99,7 @@ class WatchedKernel(RunningKernel):
 
 
 class CourseNotebook(nbval.IPyNbFile):
-    """A solution notebook: run whole, with items named after what their cells promise."""
+    """A notebook of the course, with items named after what their cells promise, run by this environment's Python."""
 
     limit = None
 
@@ -129,7 +129,7 @@ class CourseNotebook(nbval.IPyNbFile):
 
 
 class CourseCell(nbval.IPyNbCell):
-    """A cell of a solution notebook."""
+    """A cell of a notebook of the course."""
 
     def reportinfo(self):
         return self.path, None, f"{self.path.name}: {self.name}"
@@ -364,17 +364,16 @@ def item_name(cell, number):
 
 
 def kind_of(path):
-    """CourseNotebook for an author's executed notebook, which lies beside its source; GradedNotebook for a learner's
-    copy of a chapter; None for others."""
+    """GradedNotebook for a learner's copy of a chapter; None for a notebook that is left to nbval; False for the index,
+    of which there is nothing to run."""
     path = Path(path)
     if path.name == "index.ipynb":
         return False
-    chapter = submission.chapter_of(path)
-    if chapter is None:
-        return None
+    # An author's executed notebook lies beside its source: it is no learner's.
     if path.with_suffix(".py").exists() and path.parent.resolve() == settings.solutions_folder().resolve():
-        return CourseNotebook
-    return GradedNotebook if chapter in keys.known() or path.name[:2] == chapter else None
+        return None
+    chapter = submission.chapter_of(path)
+    return GradedNotebook if chapter and (chapter in keys.known() or path.name[:2] == chapter) else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,81 @@
+"""The pytest plugin that runs the chapters' executed notebooks, whole or in part.
+
+Where a notebook's evidence holds (see `course.authoring.evidence`), its definitions, proofs and checks are run and its
+training is not; where it does not, or where the run asks for it, the notebook is run whole. The head of pytest's report
+says which and why. `--chapters "03 06"` names chapters, `--whole` runs every chapter whole.
+"""
+
+from pathlib import Path
+
+import nbval.plugin as nbval
+import pytest
+
+from course.authoring import chapters, evidence
+from course.grading.plugin import CourseNotebook
+
+PROMISES = ("definition", "proof", "answer", "check")  # the roles of cells that stand on definitions alone
+
+
+class SolutionNotebook(CourseNotebook):
+    """A chapter's executed notebook."""
+
+    whole = True
+
+    def collect(self):
+        for item in super().collect():
+            if self.whole or chapters.role(item.cell) in PROMISES:
+                yield item
+
+
+def pytest_addoption(parser):
+    parser.addoption("--chapters", default="", help='Limit the tests of chapters to these, such as "03 06".')
+    parser.addoption("--whole", action="store_true", help="Run every chapter's notebook whole, whatever its evidence.")
+
+
+def plan(config):
+    """Which chapters are run whole in this session, and why: see `evidence.plan`. A process of pytest-xdist takes it from
+    the one that began them."""
+    if not hasattr(config, "course_plan"):
+        if hasattr(config, "workerinput"):
+            config.course_plan = {Path(path): why for path, why in config.workerinput["course_plan"].items()}
+        else:
+            asked = config.getoption("--chapters").split()
+            config.course_plan = evidence.plan(chapters.select(asked), asked, config.getoption("--whole"))
+    return config.course_plan
+
+
+class Distributed:
+    """What is told to the processes of pytest-xdist, where that runs."""
+
+    def pytest_configure_node(self, node):
+        node.workerinput["course_plan"] = {str(path): why for path, why in plan(node.config).items()}
+
+
+def pytest_configure(config):
+    if config.pluginmanager.hasplugin("dsession"):
+        config.pluginmanager.register(Distributed())
+
+
+def pytest_report_header(config):
+    if not chapters.sources():
+        return None
+    reasons = plan(config)
+    whole = [f"{path.name[:2]} ({why})" for path, why in reasons.items() if why]
+    others = [path.name[:2] for path, why in reasons.items() if not why]
+    lines = [f"chapters run whole: {', '.join(whole) or 'none'}"]
+    if others:
+        lines.append(f"definitions, proofs and checks only, for nothing else has changed: {', '.join(others)}")
+    return lines
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    collected = yield
+    if file_path.suffix != ".ipynb" or file_path.with_suffix(".py") not in chapters.sources():
+        return collected
+    others = [one for one in collected if not isinstance(one, nbval.IPyNbFile)]
+    if len(others) == len(collected):  # nbval was not asked to run notebooks
+        return collected
+    notebook = SolutionNotebook.from_parent(parent, path=file_path)
+    notebook.whole = bool(plan(parent.config).get(Path(file_path).with_suffix(".py"), "not in the plan"))
+    return [*others, notebook]
