@@ -20,6 +20,7 @@ _HOME = {
     "predict": "course.lesson.models",
     "rewinder": "course.lesson.models",
     "record": "course.lesson.recording",
+    "sweep": "course.lesson.sweeping",
 }
 _MODULES = {"data": "course.lesson.data", "plots": "course.lesson.plots"}
 

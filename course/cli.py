@@ -318,10 +318,11 @@ def data(
 def measure(
     names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03, in the order given; or all.")] = None,
     budget: Annotated[str, typer.Option(help="quick or full.")] = "quick",
-    seeds: Annotated[str, typer.Option(help="Seeds, as 0-4 or 0,1,2.")] = "0-4",
+    seeds: Annotated[str | None, typer.Option(help="Seeds, as 0-4 or 0,1,2 (default: 0-4; of a sweep: 0).")] = None,
     minutes: Annotated[float | None, typer.Option(help="Begin no run that would not end in time.", min=0)] = None,
     out: Annotated[Path | None, typer.Option(help="Where the records go (default: course/results).")] = None,
     take: Annotated[Path | None, typer.Option(help="Run nothing: take the records that --out wrote there.")] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Run and record the chapters' sweeps instead.")] = False,
 ):
     """Run chapters once per seed and record their figures, times and memory in course/results/.
 
@@ -333,6 +334,7 @@ def measure(
 
     if budget not in settings.BUDGETS:
         fail(f"there is no budget {budget!r}; there are {' and '.join(settings.BUDGETS)}")
+    seeds = seeds or ("0" if sweep else "0-4")
     try:
         first, _, last = seeds.partition("-")
         wanted = range(int(first), int(last) + 1) if last else [int(seed) for seed in seeds.split(",")]
@@ -340,13 +342,18 @@ def measure(
         wanted = []
     if not wanted:
         fail(f"--seeds is {seeds!r}; write a range such as 0-4 or a list such as 0,1,2")
+    if sweep and len(wanted) > 1:
+        fail(f"--seeds is {seeds!r}; a sweep is made with one seed")
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     failures, left, written = [], [], []
     try:
         if take:
             written = measuring.take(take, console().print, out)
         for source in chosen(names) if not take else ():
-            found = measuring.measure(source, budget, wanted, console().print, out, deadline)
+            if sweep:
+                found = measuring.measure_sweeps(source, budget, wanted[0], console().print, out, deadline)
+            else:
+                found = measuring.measure(source, budget, wanted, console().print, out, deadline)
             failures += found.failures
             left += [f"{source.stem} with seeds {', '.join(map(str, found.left))}"] if found.left else []
             written += [found.path] if found.path else []

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from course.lesson import recording, settings
+from course.lesson.recording import RESULTS
 
 
 def sweep(tag, values, function):
@@ -34,7 +35,7 @@ def sweep(tag, values, function):
     if target := os.environ.get("COURSE_SWEEP"):
         return run(tag, wanted, function, Path(target))
     chapter, budget = settings.chapter() or "", settings.budget_name()
-    recorded = recording.load(chapter).get("sweeps", {}).get(tag, {})
+    recorded = recording.load(chapter, RESULTS).get("sweeps", {}).get(tag, {})
     found = {name: record for name, record in recorded.items() if record["settings"] == plain(wanted)}
     if not found:
         why = "was recorded with other settings" if recorded else "is not recorded yet"
