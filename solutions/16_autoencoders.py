@@ -372,7 +372,7 @@ def train(model, inputs, targets, steps, loss=squared_error, rounds=PARTS, betwe
 
 
 # %%
-steps = budget(quick=500, full=10_000, least=40)
+steps = budget(quick=500, full=10_000, least=80)
 dense = train(keras.Sequential([dense_encoder(CODE), dense_decoder(CODE)]), images, images, steps)
 conv = train(keras.Sequential([conv_encoder(CODE), conv_decoder(CODE)]), images, images, steps)
 redrawn = {  # `predict` asks a model outside training, some pictures at a time, and gives an array

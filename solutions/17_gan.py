@@ -91,7 +91,7 @@ def nearest_pictures(pictures, among):
 
 # %%
 mnist = data.mnist()
-images = mnist.x_train[: budget(quick=10_000, full=60_000, least=500), ..., None].astype("float32") / 127.5 - 1
+images = mnist.x_train[: budget(quick=10_000, full=60_000, least=2000), ..., None].astype("float32") / 127.5 - 1
 labels = mnist.y_train[: len(images)]  # the pictures run from -1 (black) to 1 (white)
 tests = mnist.x_test[: budget(quick=1_000, full=10_000, least=500), ..., None].astype("float32") / 127.5 - 1
 test_labels = mnist.y_test[: len(tests)]
