@@ -33,8 +33,8 @@ def pytest_addoption(parser):
 
 
 def plan(config):
-    """Which chapters are run whole in this session, and why: see `evidence.plan`. A process of pytest-xdist takes it from
-    the one that began them."""
+    """Which chapters are run whole in this session, and why: see `evidence.plan`. A process of pytest-xdist takes it
+    from the one that began them."""
     if not hasattr(config, "course_plan"):
         if hasattr(config, "workerinput"):
             config.course_plan = {Path(path): why for path, why in config.workerinput["course_plan"].items()}
@@ -44,16 +44,10 @@ def plan(config):
     return config.course_plan
 
 
-class Distributed:
-    """What is told to the processes of pytest-xdist, where that runs."""
-
-    def pytest_configure_node(self, node):
-        node.workerinput["course_plan"] = {str(path): why for path, why in plan(node.config).items()}
-
-
-def pytest_configure(config):
-    if config.pluginmanager.hasplugin("dsession"):
-        config.pluginmanager.register(Distributed())
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Where pytest-xdist runs, tell its processes the plan."""
+    node.workerinput["course_plan"] = {str(path): why for path, why in plan(node.config).items()}
 
 
 def pytest_report_header(config):

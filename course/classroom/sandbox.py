@@ -148,7 +148,22 @@ class Zygote:
             start_new_session=True,
             env=environment(),
         )
-        self._answer(START_SECONDS)
+        try:
+            there = self._answer(START_SECONDS)["package"]
+        except SandboxError as error:
+            self.close()
+            if "No module named 'course" in str(error):
+                raise SandboxError(self._another_copy("none")) from None
+            raise
+        if Path(there) != PACKAGE:
+            self.close()
+            raise SandboxError(self._another_copy(there))
+
+    def _another_copy(self, there):
+        return (
+            f"the sandbox's Python ({sys.prefix}) sees another copy of the course ({there}) than the grader "
+            f"({PACKAGE}): install this one for it: {sys.executable} -m pip install --no-deps -e {PACKAGE.parent}"
+        )
 
     def __enter__(self):
         return self

@@ -187,7 +187,12 @@ def main():
     os.dup2(2, 1)  # nothing that this process or a library prints may be taken for a report
     setup = json.loads(sys.stdin.readline())
     limits = sandbox.Limits(**setup["limits"])
-    zygote = sandbox.Zygote(setup["worker"], setup["modules"], limits, setup["sandboxed"])
+    try:
+        zygote = sandbox.Zygote(setup["worker"], setup["modules"], limits, setup["sandboxed"])
+    except sandbox.SandboxError as error:  # every job is told why
+        for _ in sys.stdin:
+            _write(channel, json.dumps(Report("fault", str(error)).__dict__).encode() + b"\n")
+        return
     with zygote:
         for line in sys.stdin:
             try:

@@ -183,7 +183,7 @@ def main(walled, modules):
     import matplotlib.pyplot  # noqa: F401
 
     keepers = {}
-    reply({"ready": True})
+    reply({"ready": True, "package": os.path.dirname(os.path.dirname(os.path.abspath(__file__)))})
     while True:
         while not select.select([0], [], [], 1.0)[0]:
             reap(keepers)
