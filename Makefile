@@ -12,7 +12,7 @@ NOTEBOOKS = $(if $(CHAPTERS),$(foreach c,$(CHAPTERS),$(wildcard solutions/$(c)_*
 # Tests run side by side, so each process gets one thread.
 THREADS = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
-.PHONY: help lab test grade build measure hostile nbgrader benchmark lint requirements clean
+.PHONY: help lab test grade build measure hostile nbgrader rooms benchmark lint requirements clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -60,6 +60,9 @@ nbgrader: $(READY)  ## hold that nbgrader, in an environment of its own, gives t
 	@where='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 		{ $(BIN)/python -c "$$where"; echo $(CURDIR); } > "$$(.venv-nbgrader/bin/python -c "$$where")/course.pth"
 	COURSE_NBGRADER=$(CURDIR)/.venv-nbgrader/bin/python $(BIN)/python -m pytest -q tests/classroom/test_nbgrader.py
+
+rooms: $(READY)  ## print which room of the course imports which
+	@$(BIN)/python tests/rooms.py
 
 benchmark: $(READY)  ## measure grading, the chapters and adversarial steps on this machine
 	@$(BIN)/python benchmarks/speed.py $(CHAPTERS)
