@@ -53,8 +53,8 @@ def readme_with_syllabus(entries, text):
 def results_page(entries):
     """`docs/results.md`: what the recorded runs of the chapters cost, and their figures, as Markdown."""
     costs = [
-        "| chapter | budget | on | data | seeds | wall, s | CPU, s | memory, MB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| chapter | budget | on | data | seeds | wall, s | CPU, s | memory, MB | product, ms | loop, ms |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     parts = []
     for entry in entries:
@@ -64,9 +64,12 @@ def results_page(entries):
         for budget in budgets:
             run = recorded[budget]
             wall, cpu = (f"{statistics.median(run[key]):.0f}" for key in ("wall_seconds", "cpu_seconds"))
-            on = f"{run['device']}, {run['backend']} {run['versions'][run['backend']]}"
+            where = [run["device"], *([run["processor"]] if "processor" in run else [])]
+            on = ", ".join([*where, f"{run['backend']} {run['versions'][run['backend']]}"])
             seeds, memory = len(run["seeds"]), max(run["peak_memory_mb"])
-            costs.append(f"| {title} | {budget} | {on} | {run['data']} | {seeds} | {wall} | {cpu} | {memory:,} |")
+            speed = [f"{statistics.median(run[key]):.1f}" if key in run else "–" for key in ("product_ms", "loop_ms")]
+            cells = [title, budget, on, run["data"], seeds, wall, cpu, f"{memory:,}", *speed]
+            costs.append(f"| {' | '.join(map(str, cells))} |")
         if budgets:
             names = dict.fromkeys(name for budget in budgets for name in recorded[budget]["figures"])
             lines = [f"| {title} | {' | '.join(budgets)} |", "|---" * (1 + len(budgets)) + "|"]
@@ -76,9 +79,12 @@ def results_page(entries):
                 lines.append(f"| {name.replace('_', ' ')} | {' | '.join(shown)} |")
             parts.append("\n".join(lines))
     text = (
-        "# Recorded runs\n\nEach chapter is run as a plain script, once per seed, by `course measure`. The times are "
-        "medians over the seeds and hold the import of Keras and all training; the memory is the largest. A figure is "
-        "the mean over the seeds ± their standard deviation. Made by `course build` from `course/results/`."
+        "# Recorded runs\n\n"
+        "Each chapter is run as a plain script, once per seed, by `course measure`. The times are medians over the "
+        "seeds and hold the import of Keras and all training; the memory is the largest. Just before each run, the "
+        "machine multiplied two float32 matrices 1024 × 1024 in NumPy and went 200,000 times round a loop in "
+        "Python: where these took long, it was the machine that was slow, and not the chapter. A figure is the mean "
+        "over the seeds ± their standard deviation. Made by `course build` from `course/results/`."
     )
     return "\n\n".join([text, "\n".join(costs), *parts]) + "\n"
 
