@@ -1354,7 +1354,7 @@ def draw_rows(rows, width=9.0):
 
 # %%
 mnist = data.mnist()
-digits = mnist.x_train[: budget(quick=10_000, full=60_000, least=1000), ..., None].astype("float32") / 127.5 - 1
+digits = mnist.x_train[: budget(quick=10_000, full=60_000, least=4000), ..., None].astype("float32") / 127.5 - 1
 tests = mnist.x_test[:1000, ..., None].astype("float32") / 127.5 - 1
 reader, features = digit_reader()
 reader.compile(keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
