@@ -197,7 +197,7 @@ def class_keys(paths):
     from course.exercises import keys
 
     files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
-    given = [keys.from_text(file.read_text("utf-8"), file.name, "make it anew with course key") for file in files]
+    given = [keys.from_text(file.read_bytes(), file.name, "make it anew with course key") for file in files]
 
     def from_file(number, secret):
         if found := [key for key in given if key.number == number]:

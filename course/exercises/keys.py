@@ -159,11 +159,12 @@ def as_text(key):
 
 
 def from_text(text, name, remedy):
-    """The ChapterKey that `as_text` made a text of. Raises BadKey, which names the file and ends with the remedy."""
+    """The ChapterKey that `as_text` made a text of, given as text or as its bytes. Raises BadKey, which names the file
+    and ends with the remedy."""
     try:
         form = json.loads(text)
         version = form.pop("format")
-    except (ValueError, AttributeError, KeyError, TypeError):
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         raise BadKey(f"{name} is damaged, it is no whole key: {remedy}") from None
     if version != FORMAT:
         raise BadKey(f"{name} was made by another version of the course (format {version}, not {FORMAT}): {remedy}")
@@ -196,15 +197,15 @@ def load(number):
         if _loaded.get(path, (None,))[0] != stamp:
             _loaded[path] = (
                 stamp,
-                from_text(path.read_text(encoding="utf-8"), f"{path.parent.name}/{path.name}", remedy),
+                from_text(path.read_bytes(), f"{path.parent.name}/{path.name}", remedy),
             )
     except FileNotFoundError:
         there = ", ".join(known())
         if not there:
             raise BadKey(f"there are no keys in {path.parent}: {remedy}") from None
         raise BadKey(f"there is no chapter {number!r} with a key in {path.parent.name}/; there are: {there}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadKey(f"{path} cannot be read ({error}): {remedy}") from None
+    except OSError as error:
+        raise BadKey(f"{path} cannot be read ({error.strerror}): {remedy}") from None
     return _loaded[path][1]
 
 
