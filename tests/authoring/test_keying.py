@@ -1,9 +1,11 @@
 """Making keys of a chapter's source: what is drawn, what is kept, and what is refused."""
 
-import pytest
-from helpers import class_key
+import shutil
 
-from course.authoring import chapters, keying
+import pytest
+from helpers import class_key, point_at
+
+from course.authoring import build, chapters, keying
 from course.comparing import compare, plain
 from course.exercises import keys
 from course.exercises.outcomes import ExerciseError
@@ -97,3 +99,22 @@ def test_a_key_changes_with_what_it_is_made_from_and_with_nothing_else(small, tm
         assert made_from(*change) != before, change
     for change in (("# Sum:", "# The sum:"), ("trained = add(1, 2)", "trained = add(2, 1)")):
         assert made_from(*change) == before, change
+
+
+def test_a_key_that_is_stale_missing_or_damaged_is_named(built_small, tmp_path, monkeypatch):
+    shutil.copytree(built_small, tmp_path, dirs_exist_ok=True)
+    point_at(monkeypatch, tmp_path)
+    source = tmp_path / "solutions" / "90_adding.py"
+    key = tmp_path / "keys" / "90.json"
+
+    def named():
+        return [line for line in build.differences(chapters.read_chapter(source)) if "keys/90.json" in line]
+
+    assert named() == []
+    source.write_text(source.read_text().replace("That is three times.", "Three times."))
+    assert named() == ["keys/90.json is not made from this source; run: course build 90"]
+    key.write_text(key.read_text()[:-100])
+    (said,) = named()
+    assert said.startswith("keys/90.json is damaged") and said.endswith("run: course build 90")
+    key.unlink()
+    assert named() == ["keys/90.json is missing; run: course build 90"]

@@ -1,7 +1,8 @@
-"""Grading a class: results that survive kills, full disks and changed references; the command."""
+"""Grading a class: results that survive kills, full disks and changed references; class's keys; the commands."""
 
 import errno
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import nbformat
 import pytest
 from helpers import NAME, TWICE, WALL, answered, class_key, point_at, walled
 
-from course import files
+from course import cli, files
 from course.authoring import chapters, keying
 from course.classroom import command, runner
 from course.exercises import keys
@@ -229,6 +230,58 @@ def test_the_command_grades_reports_and_refuses(world, tmp_path):
         assert run.returncode == 2 and said in run.stderr.replace("\n", " ") and "Traceback" not in run.stderr, (
             run.stderr
         )
+
+
+def run(*words):
+    return subprocess.run([sys.executable, "-m", "course", *map(str, words)], capture_output=True, text=True)
+
+
+@walled
+def test_a_class_is_graded_from_its_key_where_there_are_no_sources(world, tmp_path):
+    world[1].mkdir()
+    at_home, _ = grade(world, students=("anna", "ben"), seed_file=tmp_path / "seed")
+    shutil.rmtree(world[1])
+    made = run("key", "90", "--seed-file", tmp_path / "seed", "--out", tmp_path / "safe")
+    key = tmp_path / "safe" / "class-90_adding.json"
+    assert made.returncode == 0 and f"written: {key}" in made.stdout, made.stderr
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert keys.from_text(key.read_text(encoding="utf-8"), key.name, "-") == class_key(
+        "90", runner.read_secret(tmp_path / "seed")
+    )
+    shutil.rmtree(settings.solutions_folder())
+    graded = ("grade", "--submissions", world[0], "--out", world[1], "--student", "anna", "--student", "ben")
+    with pytest.raises(runner.GraderError, match="a class is graded from a key: --key FILE"):
+        runner.grade_class(options(world), cli.class_keys(()))
+    result = run(*graded, "--key", key)
+    assert result.returncode == 0 and "2 graded" in result.stdout, result.stderr + result.stdout
+    results = {s: json.loads((world[1] / "results" / s / "90_adding.json").read_text()) for s in ("anna", "ben")}
+    assert decided(results) == decided(at_home)
+    assert results["ben"]["exercises"][0]["hint"] == "That is three times."
+    assert results["ben"]["digests"] == at_home["ben"]["digests"]
+    refused = run(*graded, "--key", settings.keys_folder() / "90.json")
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    assert refused.stderr == "the key of chapter 90 is no class's key: make one with course key\n"
+
+
+def test_a_class_key_that_does_not_fit_is_refused_in_one_sentence(world, tmp_path):
+    text = keys.as_text(class_key("90", b"a" * 16))
+    for change, said in (
+        (lambda form: form | {"made_from": "0"}, "are made from different states of the chapter: make the class's key"),
+        (lambda form: form | {"solutions": {}}, "the key of chapter 90 is no class's key"),
+        (
+            lambda form: form | {"number": "91"},
+            f"there are submissions for chapter 90, and no key for it among {tmp_path}",
+        ),
+        (lambda form: form | {"format": 0}, "class.json was made by another version of the course"),
+        (lambda form: {**form, "exercises": {}, "stem": []}, "is no class's key"),
+        (lambda form: [form], "class.json is damaged, it is no whole key: make it anew with course key"),
+    ):
+        path = tmp_path / "keys" / "class.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(change(json.loads(text))), encoding="utf-8")
+        with pytest.raises((runner.GraderError, keys.BadKey), match=said) as caught:
+            runner.grade_class(options(world), cli.class_keys([tmp_path / "keys"]))
+        assert "\n" not in str(caught.value)
 
 
 @walled
