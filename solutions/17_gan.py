@@ -997,7 +997,7 @@ def draw_digits(count):
 
 channels = budget(quick=16, full=64)
 gan_g, gan_d = dcgan_generator(channels), dcgan_discriminator(channels)
-rounds, rate = budget(quick=1200, full=12_000, least=100), budget(quick=2e-3, full=2e-4)
+rounds, rate = budget(quick=1200, full=12_000, least=40), budget(quick=2e-3, full=2e-4)
 looks = [int(rounds * share) for share in (0, 0.03, 0.06, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1)]
 fixed, album, measured = noise_for(gan_g, len(tests), rng), {}, []
 
