@@ -197,7 +197,10 @@ def class_keys(paths):
     from course.exercises import keys
 
     files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
-    given = [keys.from_text(file.read_bytes(), file.name, "make it anew with course key") for file in files]
+    try:
+        given = [keys.from_text(file.read_bytes(), file.name, "make it anew with course key") for file in files]
+    except OSError as error:
+        raise GraderError(f"the key {error.filename} cannot be read: {error.strerror}") from None
 
     def from_file(number, secret):
         if found := [key for key in given if key.number == number]:
@@ -235,8 +238,8 @@ def key_command(
     from course.exercises import keys
 
     try:
-        secret = runner.read_secret(seed_file)
-        for source in chosen(names):
+        sources, secret = chosen(names), runner.read_secret(seed_file)
+        for source in sources:
             path = out / f"class-{source.stem}.json"
             files.write(path, keys.as_text(keying.make(chapters.read_chapter(source), secret)), mode=0o600)
             console().print(f"written: {path}")

@@ -25,6 +25,7 @@ def run(*words, **environment):
         (["grade", "nowhere/03_x.ipynb"], "there is no file"),
         (["grade"], "Which chapter?"),
         (["build", "x"], "there is no chapter 'x'"),
+        (["key", "x", "--seed-file", "/nowhere/seed", "--out", "/nowhere"], "there is no chapter 'x'"),
         (["measure", "03", "--budget", "huge"], "there is no budget 'huge'"),
         (["measure", "03", "--seeds", "a-b"], "write a range such as 0-4"),
         (["measure", "03", "--seeds", "4-0"], "write a range such as 0-4"),

@@ -282,6 +282,8 @@ def test_a_class_key_that_does_not_fit_is_refused_in_one_sentence(world, tmp_pat
         with pytest.raises((runner.GraderError, keys.BadKey), match=said) as caught:
             runner.grade_class(options(world), cli.class_keys([tmp_path / "keys"]))
         assert "\n" not in str(caught.value)
+    with pytest.raises(runner.GraderError, match="the key .*none.json cannot be read: No such file"):
+        cli.class_keys([tmp_path / "none.json"])
 
 
 @walled
