@@ -933,7 +933,7 @@ for name, pictures in lessons.items():
     student = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Conv2D(1, 3, use_bias=False)])
     student.compile(keras.optimizers.SGD(learning_rate=0.5), loss="mean_squared_error")
     wanted = keras.ops.convert_to_numpy(teacher(pictures))
-    history = student.fit(pictures, wanted, batch_size=32, epochs=budget(quick=12, full=30, least=1), verbose=0)
+    history = student.fit(pictures, wanted, batch_size=32, epochs=budget(quick=12, full=30, least=4), verbose=0)
     losses[name], learned[name], students[name] = history.history["loss"], student.get_weights()[0].squeeze(), student
 
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.6), width_ratios=[1.7, 1, 1, 1])

@@ -66,9 +66,9 @@ def as_input(images):
 
 # %%
 mnist = data.mnist()
-images, labels = as_input(mnist.x_train[: budget(quick=5000, full=60_000, least=500)]), mnist.y_train
+images, labels = as_input(mnist.x_train[: budget(quick=5000, full=60_000, least=1000)]), mnist.y_train
 labels = labels[: len(images)]
-tests = as_input(mnist.x_test[: budget(quick=2000, full=10_000, least=500)])
+tests = as_input(mnist.x_test[: budget(quick=2000, full=10_000, least=1000)])
 test_labels = mnist.y_test[: len(tests)]
 
 asked = [np.flatnonzero(test_labels == digit)[1] for digit in (4, 1, 7, 6, 3, 0, 9, 2, 8, 5)]

@@ -164,9 +164,9 @@ class RandomLight(layers.Layer):
 
 # %%
 mnist = data.mnist()
-images = as_input(mnist.x_train[: budget(quick=4000, full=60_000, least=500)])
+images = as_input(mnist.x_train[: budget(quick=4000, full=60_000, least=1000)])
 labels = mnist.y_train[: len(images)]
-tests = as_input(mnist.x_test[: budget(quick=2000, full=10_000, least=500)])
+tests = as_input(mnist.x_test[: budget(quick=2000, full=10_000, least=1000)])
 test_labels = mnist.y_test[: len(tests)]
 
 views = keras.Sequential([RandomCrop(), RandomLight()])
