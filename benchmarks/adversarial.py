@@ -22,7 +22,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from course import chapters, results
+from course.authoring import chapters
+from course.lesson import recording
 
 BATCH = 64
 
@@ -32,7 +33,7 @@ def main():
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a run, about")
     options = parser.parse_args()
-    machine = results.machine()
+    machine = recording.machine()
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     print(f"{machine['device']}; {versions}\n")
     print("| networks | rival | rounds a second, rival | two models | ratio, median | range |")

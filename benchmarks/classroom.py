@@ -25,8 +25,10 @@ from pathlib import Path
 import nbformat
 import psutil
 
-from course import build, chapters, exercises, results, submission
-from course.classroom import sealing
+from course.authoring import chapters, keying
+from course.exercises.cells import defined_name
+from course.files import load_notebook
+from course.lesson import recording
 
 SHARES = {
     "right": 30,
@@ -42,19 +44,17 @@ SHARES = {
 
 def answer_sources(chapter):
     """By exercise: sources of the right answers, the wrong answers and the blank cell."""
-    solution, blank = build.load(chapter.solution), build.load(chapter.notebook)
-    cells = {c.metadata.course.exercise: c.source for c in solution.cells if submission.role(c) == "answer"}
-    stubs = {c.metadata.course.exercise: c.source for c in blank.cells if submission.role(c) == "answer"}
+    cells = {c.metadata["course"]["exercise"]: c.source for c in chapter.cells if chapters.role(c) == "answer"}
     found = {}
     for number, source in cells.items():
-        name = submission.defined_name(source)
-        text = next(t for _, t in exercises.grading_cells(chapter.path) if f'exercise("{number}"' in t)
+        name = defined_name(source)
+        text = next(t for _, t in chapter.grading if f'exercise("{number}"' in t)
         first = f"# Exercise {number}\n"
         found[number] = {
             "right": [source],
-            "alternative": [first + s for s in sealing.standalone(text, "right", lambda node, name=name: name)],
-            "mistaken": [first + s for s in sealing.standalone(text, "wrong", lambda node, name=name: name)],
-            "blank": [stubs[number]],
+            "alternative": [first + s for s in keying.standalone(text, "right", lambda node, name=name: name)],
+            "mistaken": [first + s for s in keying.standalone(text, "wrong", lambda node, name=name: name)],
+            "blank": [chapters.stub(chapter, number)],
             "crashing": [first + f"def {name}(*args, **kwargs):\n    return [][len(args)]\n"],
             "endless": [first + f"def {name}(*args, **kwargs):\n    while True:\n        pass\n"],
             "exiting": [first + "import os\nos._exit(1)\n"],
@@ -66,13 +66,13 @@ def make_class(chapter, folder, students, rng, kinds=tuple(SHARES)):
     """Write the submissions; one in three students mixes kinds from exercise to exercise."""
     names, weights = list(kinds), [SHARES[kind] for kind in kinds]
     kinds = answer_sources(chapter)
-    blank = build.load(chapter.notebook)
+    blank = load_notebook(chapter.notebook)
     for student in range(students):
         (kind,) = rng.choices(names, weights)
         path = folder / f"student{student:03d}" / chapter.notebook.name
         path.parent.mkdir(parents=True)
         for cell in blank.cells:
-            if submission.role(cell) == "answer":
+            if chapters.role(cell) == "answer":
                 mixed = kind in ("right", "alternative", "mistaken") and student % 3 == 0
                 of = rng.choice(("right", "alternative", "mistaken")) if mixed else kind
                 first = cell.metadata.course.exercise == min(kinds)
@@ -177,7 +177,7 @@ def main():
     expected = verdicts(work / "undisturbed")
     if len(expected) != options.students:
         sys.exit(f"{len(expected)} results for {options.students} submissions")
-    machine = results.machine()["device"]
+    machine = recording.machine()["device"]
     print(f"\n{options.students} submissions of chapter {options.chapter}, {options.jobs} at a time, on {machine}\n")
     third = len(watch.samples) // 3
     early, late = statistics.median(watch.samples[third : 2 * third]), statistics.median(watch.samples[2 * third :])

@@ -21,33 +21,36 @@ from pathlib import Path
 import nbformat
 from classroom import command, make_class
 
-from course import build, chapters, results, submission
-from course.classroom import sealing
+from course.authoring import chapters, keying
+from course.authoring.measuring import timed
+from course.exercises import keys
+from course.exercises.asking import ask
+from course.exercises.cells import defined_name
+from course.files import load_notebook
+from course.lesson import recording
 
 
 def released(chapter):
     """The solution notebook with only what grading needs."""
-    notebook = build.load(chapter.solution)
-    notebook.cells = [c for c in notebook.cells if submission.role(c) in ("definition", "answer", "check")]
+    notebook = load_notebook(chapter.solution)
+    notebook.cells = [c for c in notebook.cells if chapters.role(c) in ("definition", "answer", "check")]
     return notebook
 
 
 def own_seconds(chapter, notebooks):
     """Seconds that the answers themselves take on the cases, a submission: executed here, after the definitions."""
-    sealed = sealing.seal(chapter.path, b"the secret of a benchmark")
-    reference = build.load(chapter.solution)
+    secret, public = keying.make(chapter, b"the secret of a benchmark"), keys.load(chapter.number)
+    questions = {number: [key.exercises[number].question for key in (secret, public)] for number in secret.exercises}
     names = {"__name__": "definitions"}
-    exec("\n".join(c.source for c in reference.cells if submission.role(c) == "definition"), names)
+    exec("\n".join(secret.definitions), names)
     took = []
     for path in notebooks:
         began = time.perf_counter()
-        for cell in build.load(path).cells:
-            if submission.role(cell) == "answer":
+        for cell in load_notebook(path).cells:
+            if chapters.role(cell) == "answer":
                 exec(cell.source, names)
-                one = sealed[cell.metadata.course.exercise]
-                answer = names[submission.defined_name(cell.source)]
-                one.spec.run_all(answer, one.cases)
-                one.spec.run_all(answer, one.public)
+                for question in questions[cell.metadata.course.exercise]:
+                    ask(question, names[defined_name(cell.source)])
         took.append(time.perf_counter() - began)
     return statistics.mean(took)
 
@@ -73,18 +76,18 @@ def main():
         nbformat.write(released(chapter), school / "source" / "x" / chapter.notebook.name)
         for name in names:
             (school / "submitted" / name / "x").mkdir(parents=True)
-            notebook = build.load(work / "all" / name / chapter.notebook.name)
-            notebook.cells = [c for c in notebook.cells if submission.role(c) in ("definition", "answer", "check")]
+            notebook = load_notebook(work / "all" / name / chapter.notebook.name)
+            notebook.cells = [c for c in notebook.cells if chapters.role(c) in ("definition", "answer", "check")]
             nbformat.write(notebook, school / "submitted" / name / "x" / chapter.notebook.name)
         path = f"{Path(python).absolute().parent}{os.pathsep}{os.environ['PATH']}"  # its helpers are called by name
 
         def nbgrader(*words):
-            run = results.timed([python, "-m", "nbgrader", *words, "--course-dir", str(school)], school, PATH=path)
+            run = timed([python, "-m", "nbgrader", *words, "--course-dir", str(school)], school, PATH=path)
             return run.wall_seconds if not run.code else sys.exit(run.output[-3000:])
 
         def course(folder):
             shutil.rmtree(work / "out", ignore_errors=True)
-            run = results.timed(command(work / folder, work / "out", 1, work / "seed"), work)
+            run = timed(command(work / folder, work / "out", 1, work / "seed"), work)
             return run.wall_seconds if not run.code else sys.exit(run.output[-3000:])
 
         nbgrader("generate_assignment", "x")
@@ -97,7 +100,7 @@ def main():
     further = [[(row[2 + i] - row[i]) / (options.students - 1) for row in rows] for i in (0, 1)]
     first = [statistics.median(row[i] for row in rows) for i in (0, 1)]
     ours, theirs = map(statistics.median, further)
-    machine = results.machine()["device"]
+    machine = recording.machine()["device"]
     print(f"chapter {options.chapter}, {options.students} submissions, {options.runs} runs in turn, on {machine}\n")
     print("| | first submission, start-up included, s | each further one, s |\n|---|---|---|")
     print(f"| course grade | {first[0]:.1f} | {ours:.2f} |")

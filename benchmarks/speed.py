@@ -14,7 +14,11 @@ from pathlib import Path
 
 import nbformat
 
-from course import build, chapters, results, submission
+from course.authoring import chapters, measuring
+from course.exercises import keys
+from course.files import load_notebook
+from course.grading import submission
+from course.lesson import recording
 
 NBCLIENT = """
 import sys, nbformat
@@ -31,7 +35,7 @@ def main():
     parser.add_argument("--skip-chapters", action="store_true", help="measure import and grading only")
     options = parser.parse_args()
     sources = chapters.select(options.chapters)
-    machine = results.machine()
+    machine = recording.machine()
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     print(f"{machine['device']}; {versions}\n")
     import_time(options.runs)
@@ -43,7 +47,7 @@ def main():
 def import_time(runs):
     """`import course` against a bare interpreter."""
     pairs = [
-        [results.timed([sys.executable, "-c", code], ".").wall_seconds for code in ("import course", "pass")]
+        [measuring.timed([sys.executable, "-c", code], ".").wall_seconds for code in ("import course", "pass")]
         for _ in range(runs)
     ]
     extra = statistics.median(a - b for a, b in pairs)
@@ -55,21 +59,22 @@ def grading(sources, runs):
     print(f"| grading, s (median of {runs}) | nbclient | course grade | ratio | pytest --nbval-lax | ratio |")
     print("|---|---|---|---|---|---|")
     for source in sources:
-        reference = build.load(source.with_suffix(".ipynb"))
+        reference = load_notebook(source.with_suffix(".ipynb"))
         with tempfile.TemporaryDirectory() as folder:
             solved, same = Path(folder) / source.with_suffix(".ipynb").name, Path(folder) / "cells.ipynb"
             nbformat.write(reference, solved)
-            nbformat.write(submission.assemble(reference, submission.read_cells(solved)).notebook, same)
+            assembly = submission.assemble(keys.load(source.stem[:2]), submission.read_cells(solved))
+            nbformat.write(assembly.notebook, same)
             commands = (
                 [sys.executable, "-c", NBCLIENT, str(same)],
                 [sys.executable, "-m", "course", "grade", str(solved)],
-                [sys.executable, "-m", "pytest", "-q", "-p", "course.nbplugin", "--nbval-lax", str(solved)],
+                [sys.executable, "-m", "pytest", "-q", "-p", "course.grading.plugin", "--nbval-lax", str(solved)],
             )
             seconds = []
             for _ in range(runs):
                 seconds.append([])
                 for command in commands:
-                    process = results.timed(command, folder)
+                    process = measuring.timed(command, folder)
                     if process.code:
                         sys.exit(f"{' '.join(command[:5])} failed on {source.stem}:\n{process.output[-2000:]}")
                     seconds[-1].append(process.wall_seconds)
@@ -84,7 +89,7 @@ def quick_runs(sources):
     print("| quick run | wall, s | CPU, s | peak memory, MB | data |")
     print("|---|---|---|---|---|")
     for source in sources:
-        run = results.run_once(source, "quick", 0)
+        run = measuring.run_once(source, "quick", 0)
         wall, cpu, memory = run["wall_seconds"], run["cpu_seconds"], run["peak_memory_mb"]
         print(f"| {source.stem} | {wall:.0f} | {cpu:.0f} | {memory} | {run['machine']['data']} |")
 
