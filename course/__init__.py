@@ -6,6 +6,8 @@ that need it.
 
 import importlib
 
+from course import quiet
+
 __version__ = "0.2.0"
 
 _HOME = {
@@ -16,6 +18,11 @@ _HOME = {
     "prove": "course.lesson.proofs",
     "claim": "course.lesson.proofs",
     "check": "course.exercises.checking",
+    "ask": "course.exercises.questions",
+    "hint": "course.exercises.helping",
+    "solution": "course.exercises.helping",
+    "resume": "course.exercises.resuming",
+    "progress": "course.exercises.progress",
     "gradient": "course.lesson.autodiff",
     "predict": "course.lesson.models",
     "rewinder": "course.lesson.models",
@@ -27,6 +34,8 @@ _MODULES = {"data": "course.lesson.data", "plots": "course.lesson.plots"}
 MODULE_OF = {**_HOME, **_MODULES}  # where each name that a chapter imports comes from
 
 __all__ = [*_HOME, *_MODULES]
+
+quiet.begin()  # before Keras is imported, whoever imports it, and however Jupyter was started
 
 
 def __getattr__(name):

@@ -1,20 +1,28 @@
 """Files that are written whole or not at all, and notebooks as text."""
 
+import contextlib
 import functools
 import os
 from pathlib import Path
 
 
 def write(path, text, mode=0o666):
-    """Write a text file by rename, so that no reader ever sees half of it. mode: its permissions."""
+    """Write a text file by rename, so that no reader ever sees half of it, and none is left where it cannot be written
+    to the end. text: or bytes. mode: its permissions."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")  # two processes do not write into each other's
     part.unlink(missing_ok=True)
-    opener = functools.partial(os.open, mode=mode)
-    with open(part, "w", encoding="utf-8", errors="replace", newline="\n", opener=opener) as stream:
-        stream.write(text)  # a lone surrogate cannot be written, and becomes a question mark
-    os.replace(part, path)
+    # A lone surrogate cannot be written, and becomes a question mark.
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+    try:
+        with open(part, "wb", opener=functools.partial(os.open, mode=mode)) as stream:
+            stream.write(data)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 def load_notebook(path):

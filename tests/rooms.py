@@ -16,13 +16,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / "course"
 ROOMS = {
     "comparing": (),
     "files": (),
-    "lesson": ("comparing", "files"),
+    "quiet": (),
+    "lesson": ("comparing", "files", "quiet"),
     "exercises": ("comparing", "files", "lesson.settings"),
     "grading": ("comparing", "files", "lesson.settings", "exercises"),
     "authoring": ("comparing", "files", "lesson", "exercises", "grading", "__init__"),
     "classroom": ("comparing", "files", "lesson.settings", "exercises", "grading"),
     "doctor": ("lesson",),
-    "__init__": ("lesson", "exercises"),  # the names that a chapter imports from `course` itself
+    "__init__": ("quiet", "lesson", "exercises"),  # the names that a chapter imports from `course` itself
     "cli": ("comparing", "files", "lesson", "exercises", "grading", "authoring", "classroom", "doctor"),
     "__main__": ("cli",),
 }

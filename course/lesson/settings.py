@@ -5,9 +5,12 @@ import sys
 import warnings
 from pathlib import Path
 
+from course import quiet
+
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOT = PACKAGE.parent
 BUDGETS = ("quick", "full")
+KEPT = ".course"  # the folder in a learner's folder in which the course keeps what it needs; see `grading.work`
 
 _chapter = None
 
@@ -35,6 +38,33 @@ def keys_folder():
     if folder := os.environ.get("COURSE_KEYS"):
         return Path(folder)
     return solutions_folder().parent / "keys" if os.environ.get("COURSE_SOLUTIONS") else PACKAGE / "keys"
+
+
+def in_checkout():
+    """Whether this package is that of a checkout of the course, with lessons beside it, and not an installed one."""
+    return (ROOT / "notebooks").is_dir() and (ROOT / "pyproject.toml").is_file()
+
+
+def lessons_folder():
+    """Where the lessons are that learners get copies of: `notebooks/` beside the folder that `COURSE_SOLUTIONS` names,
+    or else this course's own, in a checkout beside the package and in an installed course within it."""
+    if os.environ.get("COURSE_SOLUTIONS"):
+        return solutions_folder().parent / "notebooks"
+    return (ROOT if in_checkout() else PACKAGE) / "notebooks"
+
+
+def work_folder():
+    """The learner's own folder, an absolute path, which need not be there yet: `COURSE_WORK`; or the folder that this
+    process is in, or one above it, where that is a learner's; or `work/`, in a checkout beside the lessons and for an
+    installed course in the present folder."""
+    if folder := os.environ.get("COURSE_WORK"):
+        return Path(folder).absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / KEPT).is_dir():
+            return folder
+    beside = os.environ.get("COURSE_SOLUTIONS") or in_checkout()
+    return (lessons_folder().parent.absolute() if beside else here) / "work"
 
 
 def has_gpu():
@@ -105,15 +135,8 @@ def import_keras():
     """Import Keras without the log lines that TensorFlow's C++ part writes to stderr before it can be told not to."""
     if "keras" in sys.modules:
         return
-    sys.stderr.flush()
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
+    with quiet.hushed():
         import keras  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
 
 
 def start(chapter):
