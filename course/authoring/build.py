@@ -12,6 +12,7 @@ from pathlib import Path
 
 from course.authoring import chapters, evidence, executing, figures, keying, notebooks, review
 from course.exercises import keys
+from course.exercises.judging import PASSED
 from course.exercises.outcomes import ExerciseError
 from course.files import load_notebook, notebook_text, write
 from course.grading import submission
@@ -79,12 +80,13 @@ def _executed(chapter, key, old, progress, say, key_folder):
     """The chapter's solution notebook with outputs and evidence: old outputs where they are still true."""
     notebook, proof = notebooks.derive(chapter), evidence.of(old) if old else {}
     digests = {n: exercise_digest(notebook, one) for n, one in key.exercises.items()}
+    digests |= {n: question_digest(notebook, n, one) for n, one in key.short.items()}
     kinds, here = set(proof.get("data", ())), evidence.data_at_hand(chapter)
     lesson_digest = evidence.digest(chapter)
     if proof.get("digest") == lesson_digest:
         _take_outputs(notebook, old, evidence.LESSON)
-        changed = [n for n in key.exercises if digests[n] != proof["exercises"].get(n)]
-        _take_outputs(notebook, old, ("answer", "check"), set(key.exercises) - set(changed))
+        changed = [n for n in digests if digests[n] != proof["exercises"].get(n)]
+        _take_outputs(notebook, old, ("answer", "check", "ask"), set(digests) - set(changed))
         if changed:
             say(f"checking exercise {', '.join(changed)}")
             _run_exercises(notebook, chapter, changed, key_folder)
@@ -94,6 +96,12 @@ def _executed(chapter, key, old, progress, say, key_folder):
         executing.execute(notebook, chapter, progress, COURSE_KEYS=key_folder)
         figures.lighten(notebook)
         kinds = {here}
+    for cell in notebook.cells:
+        if chapters.role(cell) == "resume":  # what it says is of this run alone
+            cell.outputs = []
+        if chapters.role(cell) == "ask" and not any(PASSED in output.get("text", "") for output in cell.outputs):
+            place = executing.place(chapter, cell)
+            raise BuildError(f"{place}: the answer in this cell is not the one in the key: build it with --force")
     for kind in evidence.data_kinds(chapter):
         if kind not in kinds and kind in (here, evidence.EMBEDDED):
             say(f"running it on the {kind} data")
@@ -110,15 +118,23 @@ def exercise_digest(notebook, one):
     return hashlib.sha256("\0".join([*cells, one.digest]).encode()).hexdigest()
 
 
+def question_digest(notebook, number, one):
+    """SHA-256 of what a question on the way rests on, in this solution notebook. one: the ShortQuestion."""
+    cells = [c.source for c in notebook.cells if c.metadata.get("course", {}).get("question") == number]
+    return hashlib.sha256("\0".join([*cells, repr(one)]).encode()).hexdigest()
+
+
+def number_of(cell):
+    """The number of the exercise, or of the question on the way, that a cell belongs to, or None."""
+    course = cell.metadata.get("course", {})
+    return course.get("exercise") or course.get("question")
+
+
 def _take_outputs(notebook, old, roles, exercises=None):
     """Copy the outputs of the old notebook's cells of these roles, and of these exercises, in order."""
 
     def chosen(one):
-        return [
-            c
-            for c in one.cells
-            if chapters.role(c) in roles and (exercises is None or c.metadata.course.get("exercise") in exercises)
-        ]
+        return [c for c in one.cells if chapters.role(c) in roles and (exercises is None or number_of(c) in exercises)]
 
     for cell, before in zip(chosen(notebook), chosen(old), strict=True):
         cell.outputs = copy.deepcopy(before.outputs)
@@ -127,13 +143,9 @@ def _take_outputs(notebook, old, roles, exercises=None):
 def _run_exercises(notebook, chapter, numbers, key_folder):
     """Execute the definitions, and of these exercises answers and checks, and keep the checks' outputs."""
     part = copy.deepcopy(notebook)
-    part.cells = [
-        c
-        for c in part.cells
-        if chapters.role(c) == "definition" or c.metadata.get("course", {}).get("exercise") in numbers
-    ]
+    part.cells = [c for c in part.cells if chapters.role(c) == "definition" or number_of(c) in numbers]
     executing.execute(part, chapter, COURSE_KEYS=key_folder)
-    outputs = {c.id: c.outputs for c in part.cells if chapters.role(c) in ("answer", "check")}
+    outputs = {c.id: c.outputs for c in part.cells if chapters.role(c) in ("answer", "check", "ask")}
     for cell in notebook.cells:
         if cell.id in outputs:
             cell.outputs = outputs[cell.id]

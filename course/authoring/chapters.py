@@ -13,6 +13,7 @@ from pathlib import Path
 
 from course.exercises.cells import EXERCISE
 from course.exercises.outcomes import ExerciseError
+from course.exercises.questions import NUMBER
 from course.exercises.specification import collecting
 from course.lesson import settings
 
@@ -177,8 +178,8 @@ def read_header(text, name):
 def part(source, name="a chapter"):
     """The part that a code cell plays: {"role": ...}, where the role is
 
-    "answer" and "check" (with "exercise": its number), "proof", "claim", "record", "definition" (imports, functions,
-    classes and constants only) or "lesson".
+    "answer" and "check" (with "exercise": its number), "ask" (with "question": its number), "proof", "claim", "record",
+    "definition" (imports, functions, classes and constants only) or "lesson".
     """
     if found := EXERCISE.match(source):
         return {"role": "answer", "exercise": found[1]}
@@ -189,6 +190,10 @@ def part(source, name="a chapter"):
     calls = [_called(s.value) for s in body if isinstance(s, ast.Expr)]
     if "check" in calls:
         return {"role": "check", "exercise": ast.literal_eval(body[calls.index("check")].value.args[0])}
+    if "ask" in calls:
+        first = body[calls.index("ask")].value.args[:1]
+        if first and isinstance(first[0], ast.Constant) and NUMBER.fullmatch(str(first[0].value)):
+            return {"role": "ask", "question": first[0].value}
     for verb, role in (("prove", "proof"), ("claim", "claim"), ("record", "record")):
         if verb in calls:
             return {"role": role}

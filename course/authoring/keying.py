@@ -13,7 +13,7 @@ import warnings
 from course.authoring import chapters
 from course.exercises import asking, keys, values
 from course.exercises.cells import defined_name
-from course.exercises.keys import ChapterKey, ExerciseKey, Mistake
+from course.exercises.keys import ChapterKey, ExerciseKey, Mistake, ShortQuestion
 from course.exercises.outcomes import ExerciseError
 
 PUBLIC = 0  # the seed of the cases that a learner sees
@@ -27,7 +27,16 @@ def make(chapter, secret=None):
     specs = chapters.specifications(chapter)
     exercises = {number: _exercise(chapter, spec, secret) for number, spec in specs.items()}
     solutions = {} if secret is None else {n: cell.source for n, cell in _cells(chapter, "answer").items()}
-    return ChapterKey(chapter.number, chapter.stem, made_from(chapter), definitions(chapter), exercises, solutions)
+    return ChapterKey(
+        chapter.number,
+        chapter.stem,
+        made_from(chapter),
+        definitions(chapter),
+        exercises,
+        solutions,
+        chapter.header["title"],
+        short_questions(chapter),
+    )
 
 
 def definitions(chapter):
@@ -35,10 +44,32 @@ def definitions(chapter):
     return [c.source for c in chapter.cells if chapters.role(c) == "definition"]
 
 
+def short_questions(chapter):
+    """The ShortQuestions of a chapter, by number. Raises ChapterError where a call of `ask` cannot be read."""
+    found = {}
+    for cell in chapter.cells:
+        if chapters.role(cell) == "ask":
+            try:
+                (call,) = (statement.value for statement in ast.parse(cell.source).body)
+                number, answer = (ast.literal_eval(node) for node in call.args)
+                more = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+                if type(answer) not in (int, float, str, tuple):
+                    raise ValueError
+                found[number] = ShortQuestion(answer, **more | {"choices": tuple(more.get("choices", ()))})
+            except (ValueError, TypeError, AttributeError):
+                raise chapters.ChapterError(
+                    f'{chapter.place(cell)}: a question on the way is one call, ask("3.a", 5, why="...", hint="..."), '
+                    "alone in its cell, with a number, a word or a shape as its answer"
+                ) from None
+    return found
+
+
 def made_from(chapter):
-    """SHA-256 of all in a chapter's source that its key is made from: specifications, definitions, exercise cells."""
+    """SHA-256 of all in a chapter's source that its key is made from: specifications, definitions, exercise cells,
+    questions on the way, the title."""
     parts = [keys.FORMAT, chapter.stem, [text for _, text in chapter.grading], definitions(chapter), chapter.points]
     parts += [[cell.source for cell in _cells(chapter, role).values()] for role in ("answer", "check")]
+    parts += [chapter.header["title"], [cell.source for cell in chapter.cells if chapters.role(cell) == "ask"]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -87,6 +118,7 @@ def _exercise(chapter, spec, secret):
         question.driver,
         questions,
         answers,
+        spec.steps,
     )
 
 

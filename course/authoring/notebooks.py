@@ -17,10 +17,17 @@ def derive(chapter):
     import nbformat.v4 as v4
 
     cells = [v4.new_markdown_cell(title_cell(chapter), id="title")]
-    taken = set()
+    taken, begun = set(), False
     for cell in chapter.cells:
         if cell.cell_type == "markdown":
-            cells.append(v4.new_markdown_cell(cell.source, id=unique_id(cell.source, taken)))
+            text = cell.source
+            if not begun and (found := chapters.STARS.search(text)):  # where a learner goes on after a pause
+                begun, above, text = True, text[: found.start()].strip(), text[found.start() :]
+                if above:
+                    cells.append(v4.new_markdown_cell(above, id=unique_id(above, taken)))
+                metadata = {"course": {"role": "resume"}}
+                cells.append(v4.new_code_cell(resume_cell(chapter), metadata=metadata, id="resume"))
+            cells.append(v4.new_markdown_cell(text, id=unique_id(text, taken)))
             continue
         course = dict(cell.metadata["course"])
         role, number = course["role"], course.get("exercise")
@@ -28,9 +35,12 @@ def derive(chapter):
         name = f"{'exercise' if role == 'answer' else role}-{number.replace('.', '-')}" if number else None
         if number:
             metadata["nbgrader"] = _nbgrader(name, role, chapter.points[number])
+        if role == "ask":
+            name = f"question-{course['question'].replace('.', '-')}"
         if role in COMPARED:
             metadata["tags"] = ["nbval-check-output"] + ["raises-exception"] * (role == "check")
         cells.append(v4.new_code_cell(cell.source, metadata=metadata, id=name or unique_id(cell.source, taken)))
+    cells.append(v4.new_markdown_cell(navigation(chapter, "../notebooks/index.ipynb"), id="navigation"))
     metadata = {
         "kernelspec": KERNELSPEC,
         "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
@@ -47,9 +57,33 @@ def learner_notebook(solution, chapter):
         role = chapters.role(cell)
         if role == "answer":
             cell.source = chapters.stub(chapter, cell.metadata.course.exercise)
-        if role in ("answer", "check"):
+        if role == "ask":
+            cell.source = f'ask("{cell.metadata.course.question}", ...)'
+        if role in ("answer", "check", "ask", "resume"):
             cell.outputs, cell.execution_count = [], None
+        if cell.id == "navigation":
+            cell.source = navigation(chapter, "index.ipynb")
     return notebook
+
+
+def resume_cell(chapter):
+    """The code that makes the exercises independent of the lesson above."""
+    return (
+        "# After a pause or a restart, begin here: this runs what the lesson defines, and none of its training.\n"
+        f'from course import resume\n\nresume("{chapter.number}")'
+    )
+
+
+def navigation(chapter, index):
+    """The last cell: links to the next chapter, the previous one and the index. index: its address."""
+    known = chapters.entries()
+    at = [entry.number for entry in known].index(chapter.number)
+    links = []
+    for word, place in (("Next", at + 1), ("Previous", at - 1)):
+        if 0 <= place < len(known):
+            entry = known[place]
+            links.append(f"{word}: [{int(entry.number)}. {entry.header['title']}]({entry.stem}.ipynb)")
+    return " · ".join([*links, f"[All chapters]({index})"])
 
 
 def title_cell(chapter):
@@ -61,7 +95,9 @@ def title_cell(chapter):
         f"**You need:** {', '.join(h['needs'])}. **You will meet:** {', '.join(h['teaches'])}.\n\n"
         "Run a cell with Shift+Enter. The outputs you see were made on a laptop; running a cell replaces them. "
         "The exercises come last, and each has a check below it. "
-        f"To have them all graded, save, and type `make grade CHAPTER={chapter.number}` in a terminal."
+        f"To have them all graded, save, and type `make grade CHAPTER={chapter.number}` in a terminal. "
+        "**Back after a pause?** Go to the first cell of the exercises and run it: it brings back what the lesson "
+        "defines, in seconds and without training."
     )
 
 

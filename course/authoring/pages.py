@@ -8,6 +8,12 @@ from course.authoring.notebooks import KERNELSPEC, unique_id
 from course.files import notebook_text, write
 from course.lesson import recording, settings
 
+PROGRESS = """\
+# Where are you? Click here and press Shift+Enter: the table keeps up with your checks.
+from course import progress
+
+progress()"""
+
 
 class PageError(Exception):
     """A page that cannot be made; the message says which and why."""
@@ -25,14 +31,20 @@ def syllabus(entries, link):
 
 
 def index_notebook(entries):
-    """The notebook that JupyterLab opens at: `solutions/index.md`, a cell per `---`, with the table of chapters."""
+    """The notebook that JupyterLab opens at: `solutions/index.md`, a cell per `---`, with the table of chapters. A cell
+    that is nothing but {{progress}} becomes code that shows where a learner is."""
     import nbformat.v4 as v4
 
     source = settings.solutions_folder() / "index.md"
     text = source.read_text(encoding="utf-8") if source.exists() else "# Chapters\n\n{{syllabus}}"
     table = syllabus(entries, lambda entry: f"{entry.stem}.ipynb")
     texts = [t.strip().replace("{{syllabus}}", table) for t in re.split(r"(?m)^---$", text)]
-    cells = [v4.new_markdown_cell(t, id=unique_id(t, set())) for t in texts]
+    cells = [
+        v4.new_code_cell(PROGRESS, id="progress")
+        if t == "{{progress}}"
+        else v4.new_markdown_cell(t, id=unique_id(t, set()))
+        for t in texts
+    ]
     return v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
 
 

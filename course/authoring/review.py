@@ -4,7 +4,7 @@ import ast
 import re
 from dataclasses import dataclass
 
-from course.authoring import chapters
+from course.authoring import chapters, keying
 from course.exercises import judging
 from course.exercises.hints import diagnose
 from course.lesson import settings
@@ -35,7 +35,8 @@ def strict():
 
 def problems(chapter):
     """All Problems that the source shows without being run."""
-    return [*_teaching(chapter), *_equations(chapter), *_claims(chapter), *_exercises(chapter), *_size(chapter)]
+    parts = (_teaching, _equations, _claims, _exercises, _short_questions, _size)
+    return [problem for part in parts for problem in part(chapter)]
 
 
 def _teaching(chapter):
@@ -113,6 +114,38 @@ def _exercises(chapter):
     if list(cells["check"]) != list(graded) or list(cells["answer"]) != list(graded):
         yield Problem(f"{chapter.path.name}:1", "exercises, grading cells and checks do not stand in the same order")
     yield from _independence(chapter, cells["answer"])
+
+
+def _short_questions(chapter):
+    """Each question on the way is asked in the text above its cell, and they count up: 3.a, 3.b, ..."""
+    prefix, asked, text = int(chapter.number), [], ""
+    for cell in chapter.cells:
+        if cell.cell_type == "markdown":
+            text = cell.source
+            written = re.findall(r"\*\*Question (\d+\.[a-z])\b", text)
+            if len(written) > 1:
+                yield Problem(
+                    chapter.place(cell), f"questions {', '.join(written)} stand in one cell: each needs its own"
+                )
+        elif chapters.role(cell) == "ask":
+            number = cell.metadata["course"]["question"]
+            asked.append(number)
+            if number != f"{prefix}.{chr(ord('a') + len(asked) - 1)}":
+                wanted = f"{prefix}.{chr(ord('a') + len(asked) - 1)}"
+                yield Problem(chapter.place(cell), f"question {number} should be numbered {wanted}: they count up")
+            if f"**Question {number}" not in text:
+                yield Problem(chapter.place(cell), f"the text above does not ask it: **Question {number}.** ...")
+    for cell in _markdown(chapter):
+        for number in re.findall(r"\*\*Question (\d+\.[a-z])\b", cell.source):
+            if number not in asked:
+                yield Problem(chapter.place(cell), f'question {number} has no cell: add ask("{number}", ...) below it')
+    for number, one in keying.short_questions(chapter).items():
+        place = next(c for c in chapter.cells if c.metadata.get("course", {}).get("question") == number)
+        for word in ("why", "hint"):
+            if not getattr(one, word):
+                yield Problem(chapter.place(place), f'question {number} says nothing to an answer: add {word}="..."')
+        if isinstance(one.answer, str) and one.answer not in one.choices:
+            yield Problem(chapter.place(place), f"question {number}: its answer is none of its choices=(...)")
 
 
 def _independence(chapter, answers):

@@ -58,7 +58,8 @@ class Job:
 @dataclass
 class Report:
     """What came out. status: "ran", "invalid" (the file) or "fault" (the grader). exercises: by number, with state,
-    message, note, seconds and evidence (as untrusted as its sender). answers: the sources that were run."""
+    message, note, seconds, evidence (as untrusted as its sender) and untouched (whether the answer is still the blank
+    one). answers: the sources that were run."""
 
     status: str = "ran"
     reason: str = ""
@@ -107,6 +108,13 @@ class SealedCell(plugin.GradedCell):
                 return {"message": ""}
         return {"state": "wrong", "message": "the check handed nothing over"}
 
+    def undefined_name(self, said):
+        """Also where the check ran to its end and the answer, in its first case, did not."""
+        match self.evidence:
+            case {"cases": [{"raised": ["NameError", *_], "message": str(name)}, *_]}:
+                return name
+        return super().undefined_name(said)
+
     def judge(self, error, crash):
         state, message, hint = super().judge(error, crash)
         # The reference has passed the same check: what fails here was broken by the submission, not by the grader.
@@ -152,6 +160,7 @@ class _Collect:
                 "note": verdict.note,
                 "seconds": verdict.seconds,
                 "evidence": item.evidence,
+                "untouched": item.is_untouched(),
             }
         elif call.excinfo and (call.when != "call" or item.role in ("definition", "check")):
             self.report.status = "fault"

@@ -1,7 +1,10 @@
 """What an exercise looks like in a notebook's cells."""
 
 import ast
+import contextlib
+import inspect
 import re
+import textwrap
 
 EXERCISE = re.compile(r"^[ \t]*#[ \t]*exercise[ \t]+(\d+\.\d+)\b.*$", re.IGNORECASE | re.MULTILINE)
 
@@ -32,3 +35,47 @@ def compiles(source):
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
+
+
+def untouched(source, stub):
+    """Whether an answer cell is still the one that the learner was given: comments and spaces apart."""
+    if source.strip() == stub.strip():
+        return True
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.dump(ast.parse(source)) == ast.dump(ast.parse(stub))
+    return False
+
+
+def is_stub(answer, name, stub):
+    """Whether a function or class is still the one called `name` in the stub, as far as its source can be had."""
+    with contextlib.suppress(Exception):  # inspect raises many kinds, for things that have no source
+        source = textwrap.dedent(inspect.getsource(answer))
+        given = next(n for n in ast.parse(stub).body if getattr(n, "name", None) == name)
+        return ast.dump(ast.parse(source)) == ast.dump(ast.Module(body=[given], type_ignores=[]))
+    return False
+
+
+def names_made(source):
+    """The names that a cell makes at its top level: imported, defined or given a value; a dict from each to the first
+    line of the statement that makes it, in order."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    found, lines = {}, source.splitlines()
+    for statement in body:
+        for name in _made(statement):
+            found.setdefault(name, lines[statement.lineno - 1].strip())
+    return found
+
+
+def _made(node):
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
+    if isinstance(node, ast.Name):
+        return [node.id] if isinstance(node.ctx, ast.Store) else []
+    if isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)):
+        return []  # what they name is theirs alone
+    return [name for child in ast.iter_child_nodes(node) for name in _made(child)]

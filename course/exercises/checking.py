@@ -4,8 +4,9 @@ import os
 import textwrap
 
 from course.comparing import describe
-from course.exercises import asking, keys
-from course.exercises.judging import FAILED, explain, judge
+from course.exercises import asking, keys, progress
+from course.exercises.cells import is_stub, names_made
+from course.exercises.judging import FAILED, explain, judge, still_open
 
 WIDTH = 92  # columns that a notebook shows without breaking a line in the middle of a word
 
@@ -13,7 +14,7 @@ WIDTH = 92  # columns that a notebook shows without breaking a line in the middl
 class Unsolved(Exception):
     """An exercise that is not solved yet. Shown as a few plain lines; it has no traceback to read.
 
-    state: "open" (nothing written yet), "wrong" or "crashed". hint: the hint that was given, or "".
+    state: "wrong" or "crashed". hint: the hint that was given, or "".
     """
 
     def __init__(self, message, state, hint=""):
@@ -26,7 +27,8 @@ class Unsolved(Exception):
 
 
 def check(number, answer):
-    """Judge an answer to an exercise; print `exercise 3.2 ✓ 24 cases` or raise Unsolved with what is wrong.
+    """Judge an answer to an exercise; print `exercise 3.2 ✓ 24 cases`, or a line that says that it is still open, or
+    raise Unsolved with what is wrong.
 
     number: the exercise's number, such as "3.2". answer: the function or class itself, not its result.
     What the answer prints is kept out of the way, and shown only where it fails.
@@ -40,9 +42,23 @@ def check(number, answer):
             f"  hint: write check({number!r}, name), without calling it",
             "wrong",
         )
+    state, text, hint = verdict(key, answer)
+    if progress.in_notebook():
+        progress.record(key, state)
+    if state not in ("passed", "open"):
+        raise Unsolved(text, state, hint)
+    print(text)
+
+
+def verdict(key, answer):
+    """(state, text, hint) of an answer: "passed", "open", "wrong" or "crashed", what its author reads, and the hint in
+    it or "". key: the ExerciseKey."""
+    if is_stub(answer, key.name, key.stub):
+        return "open", still_open(key.number, broken="NotImplementedError" not in key.stub), ""
     outcomes, printed = asking.ask(key.question, answer)
     judgement = judge(key, outcomes)
-    text, hint = explain(key, judgement, outcomes, getattr(answer, "__name__", "answer"), printed)
-    if judgement.state != "passed":
-        raise Unsolved(text, judgement.state, hint)
-    print(text)
+    made = set()
+    if judgement.state not in ("passed", "open"):
+        made = {name for source in keys.load(key.number).definitions for name in names_made(source)}
+    text, hint = explain(key, judgement, outcomes, getattr(answer, "__name__", "answer"), printed, lesson=made)
+    return judgement.state, text, hint

@@ -24,6 +24,18 @@ def diagnose(key, outcomes):
     return hints[0] if 2 * kinds.count(kinds[0]) >= len(kinds) else ""
 
 
+def absent(outcomes, names):
+    """The hint for an answer that misses a name of the lesson, which is not there since the kernel was started again;
+    or "". names: those that the lesson's definitions make."""
+    for outcome in outcomes:
+        if outcome.raised and "NameError" in outcome.raised.names and outcome.raised.message in names:
+            return (
+                f"{outcome.raised.message} is the lesson's, whose definitions are not there, as after a restart: run "
+                "resume() (from course import resume), and then this check again"
+            )
+    return ""
+
+
 def _same(one, other, key):
     if one.raised or other.raised:
         return bool(one.raised and other.raised) and one.raised.names == other.raised.names

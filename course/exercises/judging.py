@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from course.comparing import describe_arguments
-from course.exercises.hints import diagnose
+from course.exercises.hints import absent, diagnose
 from course.exercises.outcomes import is_open
 
 OPEN = "○"
@@ -40,16 +40,23 @@ def judge(key, outcomes):
     return Judgement("crashed" if crashed else "wrong", right, count, first, problems[first])
 
 
-def explain(key, judgement, outcomes, name, printed="", hints=True):
+def still_open(number, broken=False):
+    """What a learner reads of an exercise without an answer. broken: whether it begins with code to be mended."""
+    what = "find what is wrong with the cell above, mend it" if broken else "write your answer in the cell above"
+    return f"exercise {number} {OPEN} still open: {what} and run it"
+
+
+def explain(key, judgement, outcomes, name, printed="", hints=True, lesson=()):
     """What a learner reads of a Judgement, and the hint in it: (text, hint or "").
 
-    name: of the answer. printed: what it printed. hints: whether to look for one.
+    name: of the answer. printed: what it printed. hints: whether to look for one. lesson: the names that the lesson's
+    definitions make, where they may be missing.
     """
     number = key.number
     if judgement.state == "passed":
         return f"exercise {number} {PASSED} {judgement.of} cases", ""
     if judgement.state == "open":
-        return f"exercise {number} {OPEN} still open: write your answer in the cell above and run it", ""
+        return still_open(number), ""
     lines = [f"exercise {number} {FAILED} {judgement.right} of {judgement.of} cases right; the first that is not:"]
     if judgement.first is None:
         return f"exercise {number} {FAILED} the answer {judgement.problem}", ""
@@ -57,7 +64,7 @@ def explain(key, judgement, outcomes, name, printed="", hints=True):
     lines.append(f"  {call} {judgement.problem}")
     if judgement.state == "crashed":
         lines += [f"    {line}" for line in outcomes[judgement.first].raised.where]
-    hint = diagnose(key, outcomes) if hints else ""
+    hint = absent([outcomes[judgement.first]], lesson) or (diagnose(key, outcomes) if hints else "")
     if hint:
         lines.append(f"  hint: {hint}")
     if printed:

@@ -41,7 +41,8 @@ class ExerciseKey:
 
     number: "3.2". name: of the function or class to write. points: to reach. stub: the blank answer cell. check: the
     cell that checks it. arguments: the names of a case's arguments. rtol, atol: tolerance for floats. driver: as in
-    `asking.Question`. questions, answers: packed, see `pack_questions` and `pack_answers`.
+    `asking.Question`. questions, answers: packed, see `pack_questions` and `pack_answers`. hints: what the author says
+    to whoever asks for help, one step after the other.
     """
 
     number: str
@@ -55,6 +56,7 @@ class ExerciseKey:
     driver: str
     questions: str
     answers: str
+    hints: tuple = ()
 
     @cached_property
     def cases(self):
@@ -94,7 +96,8 @@ class ExerciseKey:
     @property
     def digest(self):
         """SHA-256 of all that a verdict rests on, the definitions apart."""
-        return hashlib.sha256(json.dumps([FORMAT, vars_of(self)]).encode()).hexdigest()
+        parts = {name: value for name, value in vars_of(self).items() if name != "hints"}
+        return hashlib.sha256(json.dumps([FORMAT, parts]).encode()).hexdigest()
 
     def differences(self, outcomes):
         """For each outcome None, or how it differs from the expected one."""
@@ -102,10 +105,23 @@ class ExerciseKey:
 
 
 @dataclass(frozen=True)
+class ShortQuestion:
+    """A short question on the way, see `course.exercises.questions`. answer: a whole number, a float, a text or a tuple
+    of whole numbers. why: what whoever is right reads; hint: what whoever is not reads. choices: of which a text is
+    one, or ()."""
+
+    answer: object
+    why: str = ""
+    hint: str = ""
+    choices: tuple = ()
+
+
+@dataclass(frozen=True)
 class ChapterKey:
     """A chapter's key. number: "03". stem: "03_convolution". made_from: digest of what it was made from, see
     `authoring.keying`. definitions: the sources of the lesson's definition cells. exercises: ExerciseKeys by number.
-    solutions: in a class's key, the reference's answer cells by number; else empty."""
+    solutions: in a class's key, the reference's answer cells by number; else empty. title: the chapter's. short: the
+    ShortQuestions on the way, by number, such as "3.a"."""
 
     number: str
     stem: str
@@ -113,15 +129,22 @@ class ChapterKey:
     definitions: list
     exercises: dict
     solutions: dict = field(default_factory=dict)
+    title: str = ""
+    short: dict = field(default_factory=dict)
 
     def questions_only(self):
         """The same without what answers it: all that a worker and a sandbox need."""
         exercises = {number: replace(one, answers="") for number, one in self.exercises.items()}
-        return replace(self, exercises=exercises, solutions={})
+        return replace(self, exercises=exercises, solutions={}, short={})
+
+
+def title(key):
+    """What a chapter is called where it is listed. key: its ChapterKey."""
+    return key.title or key.stem.partition("_")[2].replace("_", " ").capitalize()
 
 
 def vars_of(key):
-    """The fields of an ExerciseKey as they are stored."""
+    """The fields of an ExerciseKey, or of a ShortQuestion, as they are stored."""
     return {name: getattr(key, name) for name in key.__dataclass_fields__}
 
 
@@ -154,7 +177,9 @@ def pack_answers(expected, mistakes):
 def as_text(key):
     """A ChapterKey as the text of its file."""
     exercises = {number: vars_of(one) for number, one in key.exercises.items()}
-    form = {"format": FORMAT, **{name: getattr(key, name) for name in key.__dataclass_fields__}, "exercises": exercises}
+    short = {number: vars_of(one) | {"answer": values.encode(one.answer)} for number, one in key.short.items()}
+    fields = {name: getattr(key, name) for name in key.__dataclass_fields__}
+    form = {"format": FORMAT, **fields, "exercises": exercises, "short": short}
     return json.dumps(form, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -170,11 +195,17 @@ def from_text(text, name, remedy):
         raise BadKey(f"{name} was made by another version of the course (format {version}, not {FORMAT}): {remedy}")
     try:
         exercises = {
-            number: ExerciseKey(**one | {"arguments": tuple(one["arguments"])})
+            number: ExerciseKey(**one | {"arguments": tuple(one["arguments"]), "hints": tuple(one.get("hints", ()))})
             for number, one in form.pop("exercises").items()
         }
-        return ChapterKey(exercises=exercises, **form)
-    except (TypeError, KeyError, AttributeError):
+        short = {
+            number: ShortQuestion(
+                **one | {"answer": values.decode(one["answer"]), "choices": tuple(one.get("choices", ()))}
+            )
+            for number, one in form.pop("short", {}).items()
+        }
+        return ChapterKey(exercises=exercises, short=short, **form)
+    except (TypeError, KeyError, AttributeError, values.WireError):
         raise BadKey(f"{name} is damaged, a part of the key is missing: {remedy}") from None
 
 

@@ -23,6 +23,8 @@ the build reads it:
     @ex.right
     def by_counting(n, k): ...         # a correct answer written quite differently
 
+    ex.hints("Where can the kernel start?", "...")   # up to three, from a nudge to the idea, for whoever asks
+
 A wrong answer serves twice: as a test (it must fail) and as a diagnosis (an answer that gives the same values on the
 same cases has made the same mistake, and its docstring is the hint).
 """
@@ -35,6 +37,8 @@ from dataclasses import dataclass, field
 from course.comparing import plain
 from course.exercises.asking import fresh
 from course.exercises.outcomes import ExerciseError, Outcome, Raised
+
+MOST_HINTS = 3
 
 
 @dataclass
@@ -54,6 +58,13 @@ class Exercise:
     use: object = None
     wrong_answers: list = field(default_factory=list)
     right_answers: list = field(default_factory=list)
+    steps: tuple = ()
+
+    def hints(self, *texts):
+        """Help for whoever asks for it, one text after the other: at most three, from a nudge to the idea."""
+        if not 1 <= len(texts) <= MOST_HINTS or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise ExerciseError(f"exercise {self.number}: ex.hints takes one to {MOST_HINTS} texts")
+        self.steps = tuple(" ".join(text.split()) for text in texts)
 
     def cases(self, function):
         """Decorator: function(rng) yields the cases, each a tuple of arguments."""

@@ -6,6 +6,7 @@ are left to nbval; those of the chapters' authors are `course.authoring.plugin`'
 """
 
 import contextlib
+import os
 import re
 import time
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ import pytest
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 
 from course.exercises import keys
-from course.exercises.cells import defined_name
+from course.exercises.cells import defined_name, untouched
 from course.exercises.judging import FAILED, OPEN
 from course.grading import submission
 from course.lesson import settings
@@ -110,12 +111,19 @@ class CourseNotebook(nbval.IPyNbFile):
     def start_kernel(self):
         """Start this environment's own Python as kernel, whatever kernels the notebook or the user names."""
         option = self.config.option
-        self.kernel = WatchedKernel(
-            option.nbval_kernel_name or CURRENT_ENV_KERNEL_NAME,
-            cwd=str(self.path.parent),
-            startup_timeout=option.nbval_kernel_startup_timeout,
-            limit=self.limit,
-        )
+        before = os.environ.get("COURSE_PROGRESS")
+        os.environ["COURSE_PROGRESS"] = "off"  # what a grader's kernel checks is no learner's work
+        try:
+            self.kernel = WatchedKernel(
+                option.nbval_kernel_name or CURRENT_ENV_KERNEL_NAME,
+                cwd=str(self.path.parent),
+                startup_timeout=option.nbval_kernel_startup_timeout,
+                limit=self.limit,
+            )
+        finally:
+            os.environ.pop("COURSE_PROGRESS")
+            if before is not None:
+                os.environ["COURSE_PROGRESS"] = before
 
     def collect(self):
         for item in super().collect():
@@ -151,7 +159,8 @@ class GradedNotebook(CourseNotebook):
             assembly = self.assembly()
         except (submission.BadNotebook, keys.BadKey) as error:
             raise self.CollectError(str(error)) from None
-        self.answers, self.crashes = assembly.answers, {}
+        self.answers, self.submitted, self.crashes = assembly.answers, assembly.cells, {}
+        self.stubs = assembly.stubs
         self.definitions = [c.source for c in assembly.notebook.cells if c.metadata["course"]["role"] == "definition"]
         read = nbval.nbformat.read
         nbval.nbformat.read = lambda *_, **__: assembly.notebook  # nbval's collect reads the file itself
@@ -232,6 +241,11 @@ class GradedCell(CourseCell):
             except nbval.NbCellError as error:
                 state, message, hint = self.judge(error, crash)
                 result |= {"state": state, "message": message, "hint": hint}
+        if result["state"] != "passed" and self.is_untouched():  # such as code to mend, which is wrong as it stands
+            result = {"state": "open", "message": self.still_open(), "hint": ""}
+        if name := self.undefined_name(f"{crash}\n{result['message']}" if result["state"] != "passed" else ""):
+            moved = submission.elsewhere(notebook.submitted, name, self.exercise)
+            answer.note = "; ".join(note for note in (moved, answer.note) if note)
         of = self.cell.metadata["course"]["points"]
         self.verdict = Verdict(
             self.exercise,
@@ -243,6 +257,20 @@ class GradedCell(CourseCell):
         )
         if result["state"] != "passed":
             self.fail(result["message"] + (f"\n  note: {self.verdict.note}" if self.verdict.note else ""))
+
+    def is_untouched(self):
+        """Whether the answer is still what the learner was given, be it blank or code to mend."""
+        stub = self.parent.stubs.get(self.exercise)
+        source = self.parent.answers[self.exercise].source
+        return None not in (stub, source) and untouched(source, stub)
+
+    def still_open(self):
+        return f"exercise {self.exercise} {OPEN} still open"
+
+    def undefined_name(self, said):
+        """The name that an answer misses, by what was said of its failure; or ""."""
+        found = re.search(r"NameError: name '(\w+)' is not defined", said)
+        return found[1] if found else ""
 
     def accept(self):
         """What a check gives whose output nbval has found to be as in the reference."""
@@ -300,14 +328,15 @@ class GradedCell(CourseCell):
             state = "timeout" if "did not end within" in crash else "crashed"
             return state, f"exercise {self.exercise} {FAILED} its cell does not run: {crash}", ""
         if shown is None:
+            printed = "".join(o.text for o in self.test_outputs if o.output_type == "stream")
+            if printed.startswith(self.still_open()):
+                return "open", self.still_open(), ""
             return "wrong", f"exercise {self.exercise} {FAILED} {error}", ""
         if shown.ename == "NameError":
             return "missing", self.undefined(shown.evalue), ""
         if shown.ename != "Unsolved":
             return "error", f"the check itself failed: {shown.ename}: {shown.evalue}", ""
-        first, *rest = shown.evalue.splitlines() or [""]
-        if OPEN in first:
-            return "open", f"exercise {self.exercise} {OPEN} still open", ""
+        rest = shown.evalue.splitlines()[1:]
         hint = next((line.strip()[6:] for line in rest if line.strip().startswith("hint: ")), "")
         crashed = any(re.match(r" {4}line \d+ of ", line) for line in rest)
         return "crashed" if crashed else "wrong", shown.evalue, hint

@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course.exercises.cells import EXERCISE, compiles, defines
+from course.exercises.cells import EXERCISE, compiles, defines, names_made, untouched
 from course.exercises.judging import PASSED
 
+IMPORT = re.compile(r"^\s*(from|import) course\b", re.MULTILINE)
 SIZE_LIMIT = 50 * 2**20  # bytes; a chapter with every figure in it is under 2 MB
 
 
@@ -31,21 +32,27 @@ class Answer:
 
 @dataclass
 class Assembly:
-    """A notebook to run: one cell of definitions, then each exercise's answer and check. answers: by exercise."""
+    """A notebook to run: one cell of definitions, then each exercise's answer and check. answers: by exercise. cells:
+    those of the submission, from `read_cells`. stubs: the blank answer cells, by exercise."""
 
     notebook: object
     answers: dict = field(default_factory=dict)
+    cells: list = field(default_factory=list)
+    stubs: dict = field(default_factory=dict)
 
 
-def read_cells(path):
-    """The cells of a learner's notebook as (kind, source, id), whatever editor saved it.
+def read_notebook(path):
+    """A learner's notebook as a dict with a list of dicts, its "cells", whatever editor saved it.
 
     Read from the raw JSON, since a notebook library would rename duplicate ids and refuse what can still be read.
     Raises BadNotebook.
     """
     path = Path(path)
     name = path.name
-    again = "make a fresh copy with `git checkout`, or take one from .ipynb_checkpoints/, and put your answers in it"
+    again = (
+        "take an older one from .ipynb_checkpoints/ or .course/backup/ beside it, or move it away, have `course lab` "
+        "make a fresh copy, and put your answers in it"
+    )
     try:
         if path.stat().st_size > SIZE_LIMIT:
             raise BadNotebook(f"{name} is larger than {SIZE_LIMIT // 2**20} MB: clear its outputs and save it again")
@@ -69,7 +76,8 @@ def read_cells(path):
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
-        half = "it ends in the middle, as if it were half written" if error.pos >= len(text.rstrip()) - 1 else error.msg
+        ends = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
+        half = "it ends in the middle, as if it were half written" if ends else error.msg
         raise BadNotebook(f"{name} is not a notebook: no JSON at line {error.lineno} ({half}): {again}") from None
     except RecursionError:
         raise BadNotebook(f"{name} is not a notebook: its JSON is nested too deeply") from None
@@ -80,10 +88,16 @@ def read_cells(path):
         cells = [c for sheet in raw["worksheets"] if isinstance(sheet, dict) for c in sheet.get("cells") or []]
     if not isinstance(cells, list):
         raise BadNotebook(f"{name} is not a notebook: it has no list of cells: {again}")
-    return [_cell(cell) for cell in cells if isinstance(cell, dict)]
+    return raw | {"cells": [cell for cell in cells if isinstance(cell, dict)]}
 
 
-def _cell(cell):
+def read_cells(path):
+    """The cells of a learner's notebook as `as_read` gives them. Raises BadNotebook."""
+    return [as_read(cell) for cell in read_notebook(path)["cells"]]
+
+
+def as_read(cell):
+    """A cell, a dict as JSON gives it, as (kind, source, ids)."""
     metadata = cell.get("metadata") if isinstance(cell.get("metadata"), dict) else {}
     nbgrader = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
     source = cell.get("source", cell.get("input", ""))
@@ -117,17 +131,36 @@ def chapter_of(path):
     return f"{int(named[1]):02d}" if named else None
 
 
+def of_course(path):
+    """Whether a notebook is one of this course's, by what is in it: its metadata, or a cell that imports `course`. One
+    that cannot be read may be."""
+    try:
+        notebook = read_notebook(path)
+    except BadNotebook:
+        return True
+    metadata = notebook.get("metadata")
+    if isinstance(metadata, dict) and isinstance(metadata.get("course"), dict):
+        return True
+    cells = map(as_read, notebook["cells"])
+    return any(kind == "code" and IMPORT.search(source) for kind, source, _ in cells)
+
+
 def find_answers(cells, wanted):
     """The Answer to each exercise. cells: from `read_cells`. wanted: dict from exercise number to its key."""
     code = [(i, source, ids) for i, (kind, source, ids) in enumerate(cells) if kind == "code"]
     return {number: _find(number, one.name, one.stub, cells, code) for number, one in wanted.items()}
 
 
-def _find(number, name, stub, cells, code):
-    def marked(source):
-        return any(found[1] == number for found in EXERCISE.finditer(source))
+def locate(number, name, cells):
+    """The positions of the cells that hold the answer to an exercise, which defines `name`: those with its line, or
+    else with its id, or else those that define the name. cells: from `read_cells`."""
+    code = [(i, source, ids) for i, (kind, source, ids) in enumerate(cells) if kind == "code"]
+    return [i for i, _ in _locate(number, name, code)[0]]
 
-    found = [(i, source) for i, source, _ in code if marked(source)]
+
+def _locate(number, name, code):
+    """The (position, source) of each cell, and a note."""
+    found = [(i, source) for i, source, _ in code if _marked(source, number)]
     note = ""
     if not found:
         found = [(i, source) for i, source, ids in code if cell_id(number) in ids and not EXERCISE.search(source)]
@@ -135,8 +168,17 @@ def _find(number, name, stub, cells, code):
             found = [(i, source) for i, source, _ in code if name and defines(source, name)]
         if found:
             note = f"the line '# Exercise {number}' is missing; the cell was recognised all the same"
+    return found, note
+
+
+def _marked(source, number):
+    return any(found[1] == number for found in EXERCISE.finditer(source))
+
+
+def _find(number, name, stub, cells, code):
+    found, note = _locate(number, name, code)
     if not found:
-        if any(kind != "code" and marked(source) for kind, source, _ in cells):
+        if any(kind != "code" and _marked(source, number) for kind, source, _ in cells):
             return Answer(None, f"the cell of exercise {number} is not a code cell: select it and press Esc, then Y")
         return Answer(
             None,
@@ -185,7 +227,37 @@ def assemble(key, submission, exercises=None):
                 one.check, id=cell_id(number, "check"), metadata=metadata, outputs=[expected], execution_count=1
             )
         )
-    return Assembly(v4.new_notebook(cells=cells), answers)
+    stubs = {number: one.stub for number, one in key.exercises.items()}
+    return Assembly(v4.new_notebook(cells=cells), answers, submission, stubs)
+
+
+def answered(key, cells):
+    """The exercises that a learner's notebook holds an answer to: their numbers. key: a ChapterKey. cells: from
+    `read_cells`."""
+    answers = find_answers(cells, key.exercises)
+    return [
+        number
+        for number, one in key.exercises.items()
+        if answers[number].source is not None and not untouched(answers[number].source, one.stub)
+    ]
+
+
+def elsewhere(cells, name, number):
+    """What to tell a learner whose answer to an exercise uses a name that another cell makes; "" where none does."""
+    for position, (kind, source, _) in enumerate(cells, start=1):
+        if kind != "code" or any(found[1] == number for found in EXERCISE.finditer(source)):
+            continue
+        if line := names_made(source).get(name):
+            return (
+                f"{name} is made in another cell of the notebook, the {_ordinal(position)}, by the line {line[:60]!r}; "
+                f"an exercise's own cell is all that is graded: move that into the cell of exercise {number}"
+            )
+    return ""
+
+
+def _ordinal(n):
+    ending = "th" if n // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
 
 
 def cell_id(number, kind="exercise"):

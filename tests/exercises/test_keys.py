@@ -23,8 +23,13 @@ def test_a_key_keeps_values_of_every_kind(seed):
         keys.Mistake("shifted", "By one.", expected[1:] + expected[:1]),
         keys.Mistake("strange", "No number.", [Outcome(object())] * len(cases)),
     ]
-    one = key_of(cases, expected, mistakes, arguments=("x", "y"))
-    chapter = keys.ChapterKey("01", "01_x", "a digest", ["import math"], {"1.1": one}, {"1.1": "# ü"})
+    one = key_of(cases, expected, mistakes, arguments=("x", "y"), hints=("First.", "Then."))
+    short = {
+        "1.a": keys.ShortQuestion(5, "So it is.", "Count."),
+        "1.b": keys.ShortQuestion((2, 3)),
+        "1.c": keys.ShortQuestion("up", choices=("up", "down")),
+    }
+    chapter = keys.ChapterKey("01", "01_x", "a digest", ["import math"], {"1.1": one}, {"1.1": "# ü"}, "X", short)
     again = keys.from_text(keys.as_text(chapter), "01.json", "-")
     key = again.exercises["1.1"]
     assert again == chapter and key.digest == one.digest
@@ -96,8 +101,13 @@ def test_a_damaged_key_is_one_sentence(key_file, name):
     refused("keys/90.json is damaged")
 
 
-FIELDS = [field.name for field in dataclasses.fields(keys.ChapterKey) if field.name != "solutions"]
-FIELDS += [f"90.2 {field.name}" for field in dataclasses.fields(keys.ExerciseKey)]
+def needed(kind):
+    """The fields that a key's part must have."""
+    missing = dataclasses.MISSING
+    return [f.name for f in dataclasses.fields(kind) if f.default is missing and f.default_factory is missing]
+
+
+FIELDS = [*needed(keys.ChapterKey), *(f"90.2 {name}" for name in needed(keys.ExerciseKey))]
 
 
 @pytest.mark.parametrize("field", ["format", *FIELDS])

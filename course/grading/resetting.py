@@ -1,0 +1,122 @@
+"""Putting an exercise back: the blank answer cell again in a learner's notebook, and what was there kept beside it."""
+
+import json
+import time
+from pathlib import Path
+
+from course.exercises import keys, progress
+from course.exercises.cells import EXERCISE, untouched
+from course.files import write
+from course.grading import submission
+
+
+class ResetError(Exception):
+    """An exercise that cannot be put back; the message says why and what to do. Nothing was changed."""
+
+
+def reset(path, number):
+    """Put an exercise's blank cell back into a learner's notebook, which is replaced by rename.
+
+    path: the notebook. number: such as "3.2". An answer cell that is gone, or was made a Markdown cell, comes back, and
+    so does its check. Returns the path of the file that holds what was there, or None where there was no answer.
+    Raises ResetError.
+    """
+    path = Path(path)
+    try:
+        key = keys.load_exercise(number)
+        submission.read_cells(path)  # says in words what is wrong with a file that is no notebook
+    except (keys.BadKey, submission.BadNotebook) as error:
+        raise ResetError(str(error)) from None
+    data = path.read_bytes()
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    notebook = json.loads(data.decode(encoding))
+    if "cells" not in notebook:
+        raise ResetError(f"{path.name} is in an old format (nbformat 3): open it in Jupyter, save it, and try again")
+    cells = notebook["cells"]
+    mine = [i for i, cell in enumerate(cells) if _is_answer(cell, number)]
+    had = [text for i in mine if not untouched(text := _source(cells[i]), key.stub)]
+    kept = _keep(path, number, had) if had else None
+    taken = {cell.get("id") for i, cell in enumerate(cells) if isinstance(cell, dict) and i not in mine}
+    answer = cells[mine[0]] if mine else _cell(number, "answer", taken)
+    _make_code(answer, key.stub)
+    for i in reversed(mine):
+        del cells[i]
+    checks = [i for i, cell in enumerate(cells) if _is_check(cell, number)]
+    at = mine[0] if mine else checks[0] if checks else len(cells)
+    for i in checks:  # what is written there stays; what it said is true no longer
+        cells[i] |= {"outputs": [], "execution_count": None}
+    cells.insert(at, answer)
+    if not checks:
+        check = _cell(number, "check", taken)
+        _make_code(check, key.check)
+        cells.insert(at + 1, check)
+    _number_of_format(notebook)
+    try:
+        write(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise ResetError(f"{path} cannot be written ({error.strerror}); it is as it was") from None
+    progress.record(key, "open", progress.place(path.parent))
+    return kept
+
+
+def _source(cell):
+    return "".join(cell["source"]) if isinstance(cell.get("source"), list) else str(cell.get("source", ""))
+
+
+def _is_answer(cell, number):
+    """Whether a cell, of any kind, is an exercise's answer: by its line, else by its id."""
+    if not isinstance(cell, dict):
+        return False
+    marked = [found[1] for found in EXERCISE.finditer(_source(cell))]
+    return number in marked or (not marked and submission.cell_id(number) in _ids(cell))
+
+
+def _is_check(cell, number):
+    """Whether a cell checks an exercise."""
+    return isinstance(cell, dict) and cell.get("cell_type") == "code" and f'check("{number}"' in _source(cell)
+
+
+def _ids(cell):
+    metadata = cell.get("metadata") if isinstance(cell.get("metadata"), dict) else {}
+    nbgrader = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
+    return {cell.get("id"), nbgrader.get("grade_id")}
+
+
+def _cell(number, role, taken):
+    """A new cell for an exercise. taken: the ids of the other cells."""
+    metadata = {"course": {"role": role, "exercise": number}}
+    if role == "check":
+        metadata["tags"] = ["nbval-check-output", "raises-exception"]
+    name = submission.cell_id(number, "exercise" if role == "answer" else role)
+    return {"id": name if name not in taken else f"{name}-again", "metadata": metadata}
+
+
+def _make_code(cell, source):
+    """Have a cell hold this code, and no output."""
+    cell |= {"cell_type": "code", "source": source.splitlines(keepends=True), "outputs": [], "execution_count": None}
+    cell.pop("attachments", None)  # of a Markdown cell
+
+
+def _number_of_format(notebook):
+    """Cells may have ids from nbformat 4.5 on: take those of ours out of an older notebook."""
+    if (notebook.get("nbformat"), notebook.get("nbformat_minor", 0)) < (4, 5):
+        for cell in notebook["cells"]:
+            if isinstance(cell, dict):
+                cell.pop("id", None)
+
+
+def _keep(path, number, sources):
+    """Write what an exercise's cells held to a dated file beside the progress; its path. Raises ResetError."""
+    place = progress.place(path.parent)
+    folder = (place.parent if place else path.parent) / "backup"
+    stamp = time.strftime("%Y-%m-%d-%H%M%S")
+    names = (f"{number}-{stamp}{f'-{n}' if n else ''}.py" for n in range(100))
+    kept = next((folder / name for name in names if not (folder / name).exists()), None)
+    try:
+        write(kept, "\n\n\n".join(source.rstrip("\n") for source in sources) + "\n")
+    except (OSError, TypeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ResetError(
+            f"what is there now cannot be kept in {folder} ({why}), so exercise {number} is left as it is"
+        ) from None
+    return kept
