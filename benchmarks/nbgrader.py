@@ -63,6 +63,7 @@ def main():
     options = parser.parse_args()
     if not (python := os.environ.get("COURSE_NBGRADER")):
         sys.exit("COURSE_NBGRADER must name a Python with nbgrader; `make nbgrader` makes .venv-nbgrader/bin/python")
+    python = str(Path(python).absolute())  # it is started in another folder
     chapter = chapters.read_chapter(chapters.select([options.chapter])[0])
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
@@ -79,7 +80,7 @@ def main():
             notebook = load_notebook(work / "all" / name / chapter.notebook.name)
             notebook.cells = [c for c in notebook.cells if chapters.role(c) in ("definition", "answer", "check")]
             nbformat.write(notebook, school / "submitted" / name / "x" / chapter.notebook.name)
-        path = f"{Path(python).absolute().parent}{os.pathsep}{os.environ['PATH']}"  # its helpers are called by name
+        path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"  # its helpers are called by name
 
         def nbgrader(*words):
             run = timed([python, "-m", "nbgrader", *words, "--course-dir", str(school)], school, PATH=path)
