@@ -1228,7 +1228,7 @@ class RandomColour(layers.Layer):
 photos = data.cifar10()
 count = budget(quick=3000, full=50_000, least=500)
 photo_train, photo_labels = as_input(photos.x_train[:count]), photos.y_train[:count]
-photo_test = as_input(photos.x_test[: budget(quick=1000, full=10_000, least=500)])
+photo_test = as_input(photos.x_test[: budget(quick=1000, full=10_000, least=1000)])
 of_photo = photos.y_test[: len(photo_test)]
 kinds = {
     "crop": keras.Sequential([RandomCrop(0.2, flip=True)]),
