@@ -1,1 +1,1 @@
-pytest_plugins = ["course.grading.plugin", "course.authoring.plugin"]
+pytest_plugins = ["course.grading.collecting", "course.authoring.plugin"]

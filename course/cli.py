@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 import time
+import urllib.parse
 from pathlib import Path
 from typing import Annotated
 
@@ -44,15 +45,44 @@ def chosen(names):
 
 
 @app.command()
-def lab(port: Annotated[int, typer.Option(help="The port to try first.")] = 8888):
-    """Open JupyterLab at the index of the lessons."""
+def lab(
+    folder: Annotated[Path | None, typer.Argument(help="The folder for your own notebooks (default: work/).")] = None,
+    port: Annotated[int, typer.Option(help="The port to try first.")] = 8888,
+):
+    """Open your own copies of the lessons in JupyterLab, at the index; on first use they are made.
+
+    Nothing that you write there is ever overwritten. Where lessons have changed, course update brings that in.
+    """
+    from course.grading import work
     from course.lesson import settings
 
-    index = settings.solutions_folder().parent / "notebooks" / "index.ipynb"
-    if not index.exists():
-        fail(f"{index.name} is missing from {index.parent.name}/; run: course build")
-    arguments = ["jupyter-lab", f"--ServerApp.port={port}", f"--notebook-dir={index.parent.parent}"]
-    arguments += [f"--LabApp.default_url=/lab/tree/{index.parent.name}/{index.name}"]
+    folder = (folder or settings.work_folder()).expanduser().absolute()
+    try:
+        report, stale = work.fill(folder), work.changed(folder)
+        if stale and sys.stdin.isatty():
+            names = ", ".join(path.stem for path in stale)
+            if typer.confirm(f"Lessons have changed ({names}). Bring that in? Your work stays, and is backed up", True):
+                done = work.update(folder=folder)
+                report.lines += [line for line in done.lines if line not in report.lines]
+                report.problems += done.problems
+                stale = work.changed(folder)
+    except work.WorkError as error:
+        fail(error)
+    except OSError as error:
+        fail(f"{error.filename or folder} cannot be written to ({error.strerror}): name another folder, course lab DIR")
+    for line in report.lines:
+        console().print(line, markup=False)
+    for line in report.problems:
+        console(stderr=True).print(line, style="red", markup=False)
+    if stale:
+        names = ", ".join(path.stem for path in stale)
+        console().print(f"lessons have changed: {names}. To bring that into your copies: course update", markup=False)
+    # In a checkout JupyterLab shows the folder above, so that `make grade` works in its terminal.
+    root = folder.parent if folder.parent == settings.ROOT and settings.in_checkout() else folder
+    os.environ["COURSE_WORK"] = str(folder)  # for kernels and terminals
+    arguments = ["jupyter-lab", f"--ServerApp.port={port}", f"--ServerApp.root_dir={root}"]
+    inside = "" if root == folder else f"{folder.name}/"
+    arguments += [f"--LabApp.default_url=/lab/tree/{urllib.parse.quote(inside)}{work.INDEX}"]
     # Long lines of code wrap instead of being cut off, and nothing asks for news from the network.
     arguments += [f"--LabApp.app_settings_dir={Path(__file__).parent / 'jupyterlab'}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -74,8 +104,34 @@ def lab(port: Annotated[int, typer.Option(help="The port to try first.")] = 8888
 
 
 @app.command()
+def update(
+    names: Annotated[str, typer.Option("--chapters", help='Only these chapters, such as "03 06".')] = "",
+):
+    """Bring what has changed in the lessons into your copies: your answers, notes and own cells stay.
+
+    The copies are kept as they were in a dated folder first. Exit status 0 unless a copy could not be updated.
+    """
+    from course.exercises import keys
+    from course.grading import work
+
+    try:
+        numbers = [keys.load(name).number for name in names.replace(",", " ").split()]
+        report = work.update(numbers)
+    except (work.WorkError, keys.BadKey) as error:
+        fail(error)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}. No notebook was changed by half; run the same command to go on.")
+    for line in report.lines or ["nothing to do: your copies are up to date"]:
+        console().print(line, markup=False)
+    if report.problems:
+        fail("\n".join(report.problems))
+
+
+@app.command()
 def grade(
-    which: Annotated[str, typer.Argument(help="A chapter's number, or the path of a notebook.")] = "",
+    which: Annotated[
+        str, typer.Argument(help="A chapter's number, or the path of a notebook; all chapters with answers without.")
+    ] = "",
     json: Annotated[Path | None, typer.Option(help="Write the verdicts as JSON to this file.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML to this file.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Time limit of a cell.", min=1)] = None,
@@ -91,43 +147,98 @@ def grade(
     cluster: Annotated[str, typer.Option(help="Of a class: the address of a Dask scheduler to send it to.")] = "",
     key: Annotated[list[Path] | None, typer.Option(help="Of a class: a key made by course key; repeatable.")] = None,
 ):
-    """Grade the answers in a chapter's notebook, or a class of notebooks (--submissions DIR --out DIR).
+    """Grade the answers in a chapter's notebook, in all that hold some, or a class of notebooks (--submissions DIR
+    --out DIR).
 
-    Exit status 0 only when all answers of the notebook are right; for a class, when all of it was graded. Notebooks
-    are only read.
+    Exit status 0 only when all exercises of what was graded are right; for a class, when all of it was graded.
+    Notebooks are only read.
     """
     if submissions:
         return grade_class(
             submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds, cluster, key
         )
-    if not which:
-        fail("Which chapter? For example: course grade 03. A class: course grade --submissions DIR --out DIR")
+    from course import files
+    from course.grading import learner
+
+    screen, graded, problems = console(), [], []
+    for path, note in notebooks_to_grade(which):
+        if note:
+            screen.print(f"note: {note}", markup=False)
+        try:
+            with screen.status(f"Grading {path.name}: starting Python and loading Keras") as status:
+                verdicts = learner.grade(
+                    path, seconds, lambda v, p=path: status.update(f"Grading {p.name}: exercise {v.exercise} {v.state}")
+                )
+        except learner.GradingError as error:
+            problems.append(str(error))
+            continue
+        graded.append((path, verdicts))
+        learner.remember(path, verdicts)
+        if not which:
+            screen.print(f"\n{path.stem}", style="bold")
+        show_verdicts(screen, verdicts)
+    try:
+        for target, text in ((json, learner.as_json), (junit, learner.as_junit)):
+            if target and graded:
+                files.write(target, text(graded))
+    except OSError as error:
+        fail(f"the results cannot be written to {error.filename}: {error.strerror}")
+    if problems:
+        fail("\n".join(problems))
+    every = [verdict for _, verdicts in graded for verdict in verdicts]
+    if len(graded) > 1:
+        screen.print(f"\nTogether: {summary(every)}")
+    raise typer.Exit(0 if all(v.state == "passed" for v in every) else 1)
+
+
+def notebooks_to_grade(which):
+    """What `grade` is asked to grade: a list of (path of a notebook, what is to be said of how it was found)."""
+    from course.exercises import keys
+
+    if which.endswith(".ipynb"):
+        return [(Path(which), "")]
+    try:
+        if which:
+            return [own_notebook(keys.load(which.split("_")[0]).number)]
+        found = [pair for number in keys.known() if (pair := own_notebook(number, "")) and has_answers(number, pair[0])]
+    except keys.BadKey as error:
+        fail(error)
+    if not found:
+        fail("no chapter holds an answer yet. To grade one all the same: course grade 03")
+    return found
+
+
+def own_notebook(number, *otherwise):
+    """A learner's notebook of a chapter: (its path, what is to be said of how it was found). otherwise: what to give
+    where there is none; without it, that ends the command."""
+    from course.grading import work
+
+    try:
+        found = work.find(number)
+    except work.WorkError as error:
+        if otherwise:
+            return otherwise[0]
+        fail(error)
+    return found.path, found.note
+
+
+def has_answers(number, path):
+    """Whether a notebook holds anything that a learner wrote for its exercises. A file that cannot be read counts as
+    one that does, so that it is not passed over in silence."""
+    from course.exercises import keys
+    from course.grading import submission
+
+    try:
+        return bool(submission.answered(keys.load(number), submission.read_cells(path)))
+    except submission.BadNotebook:
+        return True
+
+
+def show_verdicts(screen, verdicts):
+    """Print the verdicts of one notebook as a table, and their sum."""
     from rich.table import Table
     from rich.text import Text
 
-    from course import files
-    from course.exercises import keys
-    from course.grading import learner
-    from course.lesson import settings
-
-    try:
-        notebooks = settings.solutions_folder().parent / "notebooks"
-        path = Path(which) if which.endswith(".ipynb") else notebooks / f"{keys.load(which.split('_')[0]).stem}.ipynb"
-    except keys.BadKey as error:
-        fail(error)
-    screen = console()
-    try:
-        with screen.status(f"Grading {path.name}: starting Python and loading Keras") as status:
-            verdicts = learner.grade(
-                path, seconds, lambda v: status.update(f"Grading {path.name}: exercise {v.exercise} {v.state}")
-            )
-        for target, write in ((json, learner.as_json), (junit, learner.as_junit)):
-            if target:
-                files.write(target, write(path, verdicts))
-    except learner.GradingError as error:
-        fail(error)
-    except OSError as error:
-        fail(f"the results cannot be written to {error.filename}: {error.strerror}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in ("exercise", "", "points", "what went wrong"):
         table.add_column(head, no_wrap=head != "what went wrong", justify="right" if head == "points" else "left")
@@ -143,10 +254,77 @@ def grade(
         mark = MARKS.get(verdict.state, "[red]✗[/]")
         table.add_row(verdict.exercise, f"{mark} {verdict.state}", f"{verdict.points}/{verdict.of}", Text(shown))
     screen.print(table)
-    points, of = learner.score(verdicts)
+    screen.print(f"\n{summary(verdicts)}")
+
+
+def summary(verdicts):
+    """How many exercises are right, and the points, in a sentence."""
+    points, of = sum(v.points for v in verdicts), sum(v.of for v in verdicts)
     right = sum(v.state == "passed" for v in verdicts)
-    screen.print(f"\n{right} of {len(verdicts)} exercises right, {points} of {of} points.")
-    raise typer.Exit(0 if right == len(verdicts) else 1)
+    return f"{right} of {len(verdicts)} exercises right, {points} of {of} points."
+
+
+@app.command()
+def status(
+    which: Annotated[str, typer.Argument(help="A chapter's number, to see each of its exercises.")] = "",
+):
+    """Say where you are: what is solved, open and wrong, by the last check of each exercise, and what comes next."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from course.exercises import keys, progress
+
+    try:
+        found = progress.standings()
+        chosen = keys.load(which.split("_")[0]).number if which else ""
+    except keys.BadKey as error:
+        fail(error)
+    screen, styles = console(), {progress.SOLVED: "green", progress.WRONG: "red", progress.AGAIN: "yellow"}
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for standing in found:
+        if not chosen:
+            marks = [(progress.MARKS[row.kind] + " ", styles.get(row.kind, "")) for row in standing.rows]
+            solved = f"{standing.count(progress.SOLVED)} of {len(standing.rows)} solved"
+            counts = [f"{standing.count(kind)} {kind}" for kind in (progress.WRONG, progress.AGAIN)]
+            counts = ", ".join([solved, *(text for text in counts if text[0] != "0")])
+            points = " of ".join(map(str, standing.points)) + " points"
+            table.add_row(standing.number, Text(standing.title), Text.assemble(*marks), counts, points)
+        elif standing.number == chosen:
+            for row in standing.rows:
+                at = row.entry.at[:16].replace("T", " ")
+                said = Text(f"{progress.MARKS[row.kind]} {row.kind}", style=styles.get(row.kind, ""))
+                table.add_row(row.number, said, f"{row.points} points", f"{at} UTC" if at else "")
+    screen.print(table)
+    said, after = progress.sum_up(found)
+    screen.print(f"\n{said}" + (f" Next: {after}." if after else " That is all of them!"))
+    if not any(row.entry.at for standing in found for row in standing.rows):
+        screen.print("Nothing is recorded yet: checks do that, and course grade does it for all that has answers.")
+
+
+@app.command()
+def reset(
+    exercise: Annotated[str, typer.Argument(help="The exercise's number, such as 3.2.")],
+    notebook: Annotated[Path | None, typer.Option(help="The notebook (default: yours of that chapter).")] = None,
+):
+    """Put an exercise back as it was when you began, and keep what was there in a file of its own.
+
+    Save the notebook first; where it is open in Jupyter, reload it afterwards (File > Reload Notebook from Disk).
+    """
+    from course.exercises import keys
+    from course.grading import resetting
+
+    try:
+        keys.load_exercise(exercise)
+        path, note = (notebook, "") if notebook else own_notebook(keys.load(exercise).number)
+        kept = resetting.reset(path, exercise)
+    except (keys.BadKey, resetting.ResetError) as error:
+        fail(error)
+    if note:
+        console().print(f"note: {note}", markup=False)
+    console().print(f"exercise {exercise} in {path} is as it was when you began.", markup=False)
+    if kept:
+        console().print(f"What was there is in {kept}", markup=False)
+    console().print("Where the notebook is open in Jupyter: File > Reload Notebook from Disk.")
 
 
 def grade_class(

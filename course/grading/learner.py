@@ -5,11 +5,14 @@ import io
 import json
 import os
 import re
+import tempfile
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from course.exercises import keys
-from course.grading import submission
+import pytest
+
+from course.exercises import keys, progress
+from course.grading import plugin, submission
 from course.lesson import settings
 
 PASSED = "passed"
@@ -22,8 +25,15 @@ class GradingError(Exception):
 class _Collector:
     """A pytest plugin that keeps the verdicts and whatever went wrong outside of them."""
 
-    def __init__(self, say):
-        self.verdicts, self.problems, self.say = [], [], say
+    def __init__(self, path, say):
+        self.path, self.verdicts, self.problems, self.say = path, [], [], say
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collect_file(self, file_path, parent):
+        yield
+        notebook = plugin.GradedNotebook.from_parent(parent, path=file_path)
+        notebook.notebook = self.path
+        return [notebook]
 
     def pytest_collectreport(self, report):
         if report.failed:
@@ -45,8 +55,6 @@ def grade(path, seconds=None, say=lambda verdict: None):
     say: called with each Verdict as it is made. The file is only read. Raises GradingError where the notebook cannot
     be graded, with a reason for its owner, and where the grader itself fails.
     """
-    import pytest
-
     path = Path(path)
     if not path.exists():
         raise GradingError(f"there is no file {path}")
@@ -57,21 +65,23 @@ def grade(path, seconds=None, say=lambda verdict: None):
             "03_convolution.ipynb"
         )
     if path.resolve().parent == settings.solutions_folder().resolve():
-        raise GradingError(
-            f"{path.name} is the reference itself; grade a learner's copy, such as notebooks/{path.name}"
-        )
+        raise GradingError(f"{path.name} is the reference itself; grade a learner's copy, such as work/{path.name}")
     try:
         key = keys.load(chapter)
     except keys.BadKey as error:
         raise GradingError(str(error)) from None
-    collector = _Collector(say)
-    arguments = ["--nbval-lax", "-p", "course.grading.plugin", "-p", "no:cacheprovider", "--noconftest"]
-    arguments += ["-c", os.devnull, "--rootdir", str(path.resolve().parent), str(path.resolve())]
+    collector = _Collector(path.resolve(), say)
+    arguments = ["--nbval-lax", "-p", "no:cacheprovider", "--noconftest"]
     if seconds:
         arguments += ["--nbval-cell-timeout", str(seconds)]
     noise = io.StringIO()
-    with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
-        pytest.main(arguments, plugins=[collector])
+    with tempfile.TemporaryDirectory(prefix="course-") as folder:
+        # pytest reads brackets in a name as something else, so it gets a file of our own by name.
+        stand_in = Path(folder) / "notebook.ipynb"
+        stand_in.write_text("{}")
+        arguments += ["-c", os.devnull, "--rootdir", folder, str(stand_in)]
+        with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+            pytest.main(arguments, plugins=[collector])
     if collector.problems:
         raise GradingError("\n".join(collector.problems))
     if {v.exercise for v in collector.verdicts} != set(key.exercises):
@@ -84,20 +94,38 @@ def score(verdicts):
     return sum(v.points for v in verdicts), sum(v.of for v in verdicts)
 
 
-def as_json(path, verdicts):
-    """The verdicts of one notebook as a JSON text."""
-    points, of = score(verdicts)
-    report = {
-        "notebook": Path(path).name,
-        "points": points,
-        "of": of,
-        "exercises": [verdict.as_dict() for verdict in verdicts],
-    }
-    return json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+def remember(path, verdicts):
+    """Take the verdicts of a learner's notebook down in the learner's progress. The notebook says which learner's: that
+    in whose folder it lies."""
+    place = progress.place(Path(path).parent)
+    for verdict in verdicts:
+        if verdict.state != "error":
+            progress.record(keys.load_exercise(verdict.exercise), verdict.state, place)
 
 
-def as_junit(path, verdicts):
-    """The verdicts of one notebook as a JUnit XML text, a test case per exercise."""
+def as_json(graded):
+    """The verdicts of notebooks as a JSON text. graded: a list of (path, verdicts); of several, all stand in a list."""
+    reports = []
+    for path, verdicts in graded:
+        points, of = score(verdicts)
+        exercises = [verdict.as_dict() for verdict in verdicts]
+        reports.append({"notebook": Path(path).name, "points": points, "of": of, "exercises": exercises})
+    return json.dumps(reports[0] if len(reports) == 1 else reports, indent=1, ensure_ascii=False) + "\n"
+
+
+def as_junit(graded):
+    """The verdicts of notebooks as a JUnit XML text, a test case per exercise. graded: a list of (path, verdicts); of
+    several, each has a suite of its own."""
+    suites = [_suite(path, verdicts) for path, verdicts in graded]
+    if len(suites) == 1:
+        root = suites[0]
+    else:
+        root = xml.Element("testsuites")
+        root.extend(suites)
+    return xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _suite(path, verdicts):
     failed = [v for v in verdicts if v.state != PASSED]
     suite = xml.Element(
         "testsuite",
@@ -114,7 +142,7 @@ def as_junit(path, verdicts):
         if verdict.state != PASSED:
             first = _printable(verdict.message).splitlines()[0]
             xml.SubElement(case, "failure", type=verdict.state, message=first).text = _printable(verdict.message)
-    return xml.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    return suite
 
 
 def _printable(text):

@@ -1,4 +1,4 @@
-"""The pytest plugin that makes `pytest --nbval-lax` right by itself for the course's notebooks.
+"""The items that make `pytest --nbval-lax` right by itself for the course's notebooks; `collecting` chooses those.
 
 A learner's notebook is assembled with its chapter's key before it is run (see `course.grading.submission`), its items
 bear the exercises' names, and an answer that hangs, floods or ends its kernel costs that answer only. Other notebooks
@@ -10,18 +10,15 @@ import os
 import re
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from queue import Empty
 
 import nbval.plugin as nbval
-import pytest
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 
 from course.exercises import keys
 from course.exercises.cells import defined_name, untouched
 from course.exercises.judging import FAILED, OPEN
 from course.grading import submission
-from course.lesson import settings
 
 CELL_SECONDS = 60  # for a graded cell, unless --nbval-cell-timeout says otherwise
 RESTORE_SECONDS = 10
@@ -100,9 +97,12 @@ class WatchedKernel(RunningKernel):
 
 
 class CourseNotebook(nbval.IPyNbFile):
-    """A notebook of the course, with items named after what their cells promise, run by this environment's Python."""
+    """A notebook of the course, with items named after what their cells promise, run by this environment's Python.
 
-    limit = None
+    notebook: its path, where pytest knows it by another one, which only stands for it.
+    """
+
+    limit = notebook = None
 
     def setup(self):
         self.setup_sanitize_files()
@@ -116,7 +116,7 @@ class CourseNotebook(nbval.IPyNbFile):
         try:
             self.kernel = WatchedKernel(
                 option.nbval_kernel_name or CURRENT_ENV_KERNEL_NAME,
-                cwd=str(self.path.parent),
+                cwd=str((self.notebook or self.path).parent),
                 startup_timeout=option.nbval_kernel_startup_timeout,
                 limit=self.limit,
             )
@@ -172,7 +172,8 @@ class GradedNotebook(CourseNotebook):
 
     def assembly(self):
         """What is run: the key's definitions and checks, with the learner's answers between them."""
-        return submission.assemble(keys.load(submission.chapter_of(self.path)), submission.read_cells(self.path))
+        path = self.notebook or self.path
+        return submission.assemble(keys.load(submission.chapter_of(path)), submission.read_cells(path))
 
     def fresh_kernel(self):
         """After an answer has spoilt the kernel: a new one, with the definitions run again."""
@@ -390,28 +391,3 @@ def item_name(cell, number):
         return f"exercise {course['exercise']} {kind}"
     tags = re.findall(r"^(?:prove|claim)\(\s*\"([\d.]+)\"", cell.source, re.MULTILINE)
     return " ".join([f"cell {number}", kind, *tags])
-
-
-def kind_of(path):
-    """GradedNotebook for a learner's copy of a chapter; None for a notebook that is left to nbval; False for the index,
-    of which there is nothing to run."""
-    path = Path(path)
-    if path.name == "index.ipynb":
-        return False
-    # An author's executed notebook lies beside its source: it is no learner's.
-    if path.with_suffix(".py").exists() and path.parent.resolve() == settings.solutions_folder().resolve():
-        return None
-    chapter = submission.chapter_of(path)
-    return GradedNotebook if chapter and (chapter in keys.known() or path.name[:2] == chapter) else None
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collect_file(file_path, parent):
-    collected = yield
-    if file_path.suffix != ".ipynb" or not any(isinstance(c, nbval.IPyNbFile) for c in collected):
-        return collected
-    kind = kind_of(file_path)
-    if kind is None:
-        return collected
-    others = [c for c in collected if not isinstance(c, nbval.IPyNbFile)]
-    return others + ([kind.from_parent(parent, path=file_path)] if kind else [])

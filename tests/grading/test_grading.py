@@ -336,7 +336,7 @@ def run_pytest(path, *arguments):
         "-m",
         "pytest",
         "-p",
-        "course.grading.plugin",
+        "course.grading.collecting",
         "--nbval-lax",
         "-v",
         *arguments,
@@ -360,7 +360,7 @@ def test_plain_pytest_gives_the_same_verdicts(small, tmp_path):
 
 def test_plain_pytest_validates_the_solution(built_small, monkeypatch):
     point_at(monkeypatch, built_small)
-    run = run_pytest(built_small / "solutions" / NAME)
+    run = run_pytest(built_small / "solutions" / NAME, "-p", "course.authoring.plugin")
     assert run.returncode == 0, run.stdout
     for name in ("proof 90.1", "claim 90.1", "exercise 90.3 check"):
         assert f"{name} PASSED" in run.stdout
