@@ -32,9 +32,9 @@ $(READY): requirements.txt pyproject.toml
 lab: $(READY)  ## open the lessons in JupyterLab
 	@$(BIN)/course lab
 
-grade: $(READY)  ## grade your answers: make grade CHAPTER=03
-	@test -n "$(CHAPTER)" || { echo "Which chapter? For example: make grade CHAPTER=03"; exit 2; }
-	@$(BIN)/course grade $(CHAPTER)
+grade: $(READY)  ## grade your answers: make grade CHAPTER=03, or all that there are
+	@# Answers that are not right yet (status 1) are no fault of make's, which would call them one.
+	@$(BIN)/course grade $(CHAPTER) || test $$? = 1
 
 test: $(READY) lint  ## run every test, on the quick budget; ALL=1 trains every chapter again
 	$(THREADS) COURSE_BUDGET=quick $(BIN)/python -m pytest -q --nbval-lax -n auto --maxprocesses 4 --dist loadgroup \

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from course.exercises import keys, progress
-from course.exercises.cells import EXERCISE, untouched
+from course.exercises.cells import EXERCISE, defines, untouched
 from course.files import write
 from course.grading import submission
 
@@ -33,7 +33,7 @@ def reset(path, number):
     if "cells" not in notebook:
         raise ResetError(f"{path.name} is in an old format (nbformat 3): open it in Jupyter, save it, and try again")
     cells = notebook["cells"]
-    mine = [i for i, cell in enumerate(cells) if _is_answer(cell, number)]
+    mine = _answers(cells, key)
     had = [text for i in mine if not untouched(text := _source(cells[i]), key.stub)]
     kept = _keep(path, number, had) if had else None
     taken = {cell.get("id") for i, cell in enumerate(cells) if isinstance(cell, dict) and i not in mine}
@@ -63,12 +63,25 @@ def _source(cell):
     return "".join(cell["source"]) if isinstance(cell.get("source"), list) else str(cell.get("source", ""))
 
 
-def _is_answer(cell, number):
-    """Whether a cell, of any kind, is an exercise's answer: by its line, else by its id."""
-    if not isinstance(cell, dict):
-        return False
-    marked = [found[1] for found in EXERCISE.finditer(_source(cell))]
-    return number in marked or (not marked and submission.cell_id(number) in _ids(cell))
+def _answers(cells, key):
+    """The positions of the cells that are an exercise's answer: the code cells that begin with its line; else one that
+    holds it; else the one with its id; else a Markdown cell that was one of these. Notes that name it are none."""
+    number = key.number
+    code = [i for i, cell in enumerate(cells) if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+    marked = [i for i in code if any(found[1] == number for found in EXERCISE.finditer(_source(cells[i])))]
+    others = [i for i, cell in enumerate(cells) if isinstance(cell, dict) and i not in code]
+    return (
+        [i for i in marked if _begins(cells[i], number)]
+        or marked[:1]
+        or [i for i in code if submission.cell_id(number) in _ids(cells[i])][:1]
+        or [i for i in others if _begins(cells[i], number) and defines(_source(cells[i]), key.name)][:1]
+    )
+
+
+def _begins(cell, number):
+    """Whether a cell begins with an exercise's line."""
+    found = EXERCISE.match(_source(cell).lstrip())
+    return bool(found) and found[1] == number
 
 
 def _is_check(cell, number):

@@ -14,7 +14,7 @@
 # %%
 import numpy as np
 
-from course import check, claim, prove
+from course import ask, check, claim, prove
 
 
 # %%
@@ -28,6 +28,12 @@ print("lesson", trained)
 
 # %%
 prove("90.1", add, np.add, [(1, 2), (3, 4)])
+
+# %% [markdown]
+# **Question 90.a.** How much is 1 and 2?
+
+# %%
+ask("90.a", 3, why="The sum of 1 and 2.", hint="Use your fingers.")
 
 # %%
 claim("90.1", "adding adds", trained == 3)
