@@ -6,6 +6,7 @@ import pytest
 from helpers import TWICE, answered, point_at
 
 from course.authoring import build, chapters, evidence, executing, notebooks, skeleton
+from course.exercises import keys
 from course.files import load_notebook, notebook_text
 
 SOURCE = "90_adding.py"
@@ -71,6 +72,43 @@ def test_an_edit_of_an_exercise_runs_its_check(course, ran):
     assert 'check("90.1", twice)' in ran and 'print("lesson", trained)' not in ran
 
 
+def test_an_edit_of_a_question_asks_it_again(course, ran):
+    chapter = edit(course, "Use your fingers.", "Count.")
+    build.build(chapter)
+    assert [line for line in ran if line.startswith(("ask", "check", "claim"))] == [
+        'ask("90.a", 3, why="The sum of 1 and 2.", hint="Count.")'
+    ]
+    solution, learners = load_notebook(chapter.solution), load_notebook(chapter.notebook)
+    (asked,) = (c for c in solution.cells if c.id == "question-90-a")
+    assert asked.outputs[0].text == "question 90.a ✓ The sum of 1 and 2.\n"
+    (asked,) = (c for c in learners.cells if c.id == "question-90-a")
+    assert (asked.source, asked.outputs) == ('ask("90.a", ...)', []) and "fingers" not in notebook_text(learners)
+
+
+def test_hints_reach_the_key_and_nothing_is_judged_otherwise(course, ran):
+    before = keys.load("90").exercises["90.1"]
+    build.build(edit(course, 'exercise("90.1")', 'exercise("90.1")\nex.hints("Add   it.", "To itself.")'))
+    after = keys.load("90").exercises["90.1"]
+    assert after.hints == ("Add it.", "To itself.") and after.digest == before.digest
+
+
+def test_a_chapter_leads_on_and_back(course):
+    skeleton.write_new("91_next")
+    skeleton.write_new("89_before")
+    cells = {c.id: c for c in notebooks.derive(chapters.read_chapter(course)).cells}
+    assert cells["navigation"].source == (
+        "Next: [91. Next](91_next.ipynb) · Previous: [89. Before](89_before.ipynb) · "
+        "[All chapters](../notebooks/index.ipynb)"
+    )
+    build.build(chapters.read_chapter(course))
+    learners = load_notebook(chapters.read_chapter(course).notebook)
+    assert learners.cells[-1].source.endswith("· [All chapters](index.ipynb)")
+    resume = next(i for i, c in enumerate(learners.cells) if c.id == "resume")
+    assert learners.cells[resume].source.endswith('from course import resume\n\nresume("90")')
+    assert learners.cells[resume + 1].source.startswith("**Exercise 90.1 ★★**")
+    assert not learners.cells[resume].outputs and "Back after a pause" in learners.cells[0].source
+
+
 def test_an_edit_of_code_runs_everything(course, ran):
     chapter = edit(course, 'print("lesson", trained)', 'print("the lesson", trained)')
     build.build(chapter)
@@ -122,6 +160,16 @@ def test_an_error_inside_a_library_shows_the_authors_line(course):
         ("    return x + x", "    return unknown + x", "the grading cell fails|expected|raise"),
         ("trained = add(1, 2)", "trained = add(1, 2", "90_adding.py:26: a cell is not Python"),
         ("# needs: [Python]", "# needs: [magic]", "needs 'magic'"),
+        ("**Question 90.a.**", "Question.", r"90_adding.py:36: the text above does not ask it: \*\*Question 90.a"),
+        ("Question 90.a", "Question 90.b", "question 90.b has no cell: add ask"),
+        ('ask("90.a"', 'ask("90.b"', "question 90.b should be numbered 90.a"),
+        ("**Question 90.a.**", "**Question 90.a.** **Question 90.b.**", "90.a, 90.b stand in one cell"),
+        (', hint="Use your fingers."', "", 'question 90.a says nothing to an answer: add hint="..."'),
+        ('ask("90.a", 3,', 'ask("90.a", "three",', "its answer is none of its choices"),
+        ('ask("90.a", 3,', 'ask("90.a", {3},', "a question on the way is one call"),
+        ('ask("90.a", 3,', 'ask("90.a", add(1, 2),', "a question on the way is one call"),
+        ('ask("90.a", 3,', 'print()\nask("90.a", 3,', "a question on the way is one call"),
+        ('exercise("90.1")', 'exercise("90.1")\nex.hints("a", "b", "c", "d")', "ex.hints takes one to 3 texts"),
         ("# title: Adding", "# titel: Adding", "no field 'title'"),
     ],
 )  # fmt: skip

@@ -1,7 +1,9 @@
 """The exercises of chapters: solutions and alternatives pass, stubs and wrong answers fail with their own hint, and the
 key is what the source gives."""
 
+import linecache
 import os
+import time
 
 import pytest
 
@@ -32,7 +34,8 @@ def answers(chapter):
 def made_by(source, names):
     """What an answer cell defines, in a world of `names`."""
     names = dict(names)
-    exec(compile(source, "answer", "exec"), names)
+    linecache.cache["<answer>"] = len(source), None, source.splitlines(keepends=True), "<answer>"
+    exec(compile(source, "<answer>", "exec"), names)
     return names[defined_name(source)]
 
 
@@ -44,12 +47,37 @@ def test_solutions_and_alternatives_pass(changed, world, capsys):
             assert f"exercise {number} ✓" in capsys.readouterr().out
 
 
-def test_stubs_are_open_or_wrong(changed, world):
-    begins = chapters.starts(changed)
+def test_stubs_are_open_and_do_not_look_like_an_error(changed, world, capsys):
     for number in answers(changed):
+        checking.check(number, made_by(chapters.stub(changed, number), world))
+        assert capsys.readouterr().out.startswith(f"exercise {number} ○ still open: ")
+
+
+def test_code_to_mend_is_wrong_once_it_is_touched(changed, world):
+    for number in chapters.starts(changed):
+        stub = chapters.stub(changed, number)
+        at = stub.rindex("\n    return ")
         with pytest.raises(checking.Unsolved) as caught:
-            checking.check(number, made_by(chapters.stub(changed, number), world))
-        assert caught.value.state == ("wrong" if number in begins else "open"), str(caught.value)
+            checking.check(number, made_by(f"{stub[:at]}\n    touched = True{stub[at:]}", world))
+        assert caught.value.state in ("wrong", "crashed"), str(caught.value)
+
+
+def test_each_exercise_can_be_worked_on_after_a_restart(changed, capsys):
+    """A namespace with nothing in it stands for a kernel that has just been started."""
+    import keras  # noqa: F401  # not counted: a lesson loads it too
+
+    for number, source in answers(changed).items():
+        names = {"__name__": "__main__"}
+        exec("from course import check, resume", names)
+        began = time.process_time()
+        exec(f'resume("{changed.number}")', names)
+        assert time.process_time() - began < 3
+        check = next(
+            c.source for c in changed.cells if c.metadata.get("course") == {"role": "check", "exercise": number}
+        )
+        names[defined_name(source)] = made_by(source, names)
+        exec(check, names)
+        assert f"exercise {number} ✓" in capsys.readouterr().out
 
 
 def test_the_key_is_what_the_source_gives(changed):

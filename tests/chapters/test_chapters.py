@@ -21,8 +21,8 @@ def test_references_are_executed_and_learners_copies_blank(chapter):
         assert path.stat().st_size < build.SIZE_LIMIT
         for cell in load_notebook(path).cells:
             role = chapters.role(cell)
-            blank = path == chapter.notebook and role in ("answer", "check")
-            if role in ("proof", "claim", "check") and not blank:
+            blank = path == chapter.notebook and role in ("answer", "check", "ask")
+            if role in ("proof", "claim", "check", "ask") and not blank:
                 assert cell.execution_count and [o.output_type for o in cell.outputs] == ["stream"], cell.source
                 assert all("✓" in line for line in cell.outputs[0].text.splitlines())
             if blank:
