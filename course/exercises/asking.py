@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from course.comparing import plain
 from course.exercises import values
 from course.exercises.outcomes import DRIVER, Outcome, Raised, is_open
+from course.lesson import settings
 
 MIME = "application/vnd.course.evidence+json"
 PRINTED_LIMIT = 2_000  # characters of an answer's own printing that a failed check shows
@@ -49,7 +50,8 @@ def run(use, answer, case):
     """The Outcome of an answer on one case. The answer gets copies of the arrays, so a case cannot be changed."""
     case = tuple(fresh(argument) for argument in case)
     try:
-        return Outcome(plain(use(answer, *case)))
+        with settings.full_precision():
+            return Outcome(plain(use(answer, *case)))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: an answer that calls exit() has failed, not finished

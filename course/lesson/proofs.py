@@ -6,6 +6,7 @@ the promise is broken.
 """
 
 from course.comparing import compare, describe_call, plain
+from course.lesson.settings import full_precision, scale, seed
 
 OMITTED = object()  # no control was thought of: None says that there can be none
 
@@ -27,7 +28,8 @@ def prove(tag, mine, oracle, cases, *, name=None, rtol=1e-5, atol=1e-6):
     count = 0
     for case in cases:
         case = case if isinstance(case, tuple) else (case,)
-        got, expected = plain(mine(*case)), plain(oracle(*case))
+        with full_precision():
+            got, expected = plain(mine(*case)), plain(oracle(*case))
         if problem := compare(got, expected, rtol, atol):
             raise Broken(f"({tag}) ✗ {name}, case {count + 1}: {describe_call(mine, case)} gave {problem}")
         count += 1
@@ -44,8 +46,6 @@ def claim(tag, sentence, holds, control=OMITTED):
     idea; or None where a sentence has no control, with a comment that says why. Under `COURSE_SCALE` the training is
     too short to bear anything out: the line then says that it was not judged.
     """
-    from course.lesson.settings import scale, seed
-
     holds, also = bool(holds), control is not None and control is not OMITTED and bool(control)
     if scale() != 1:
         print(f"claim {tag} – not judged at COURSE_SCALE={scale():g}: {sentence}")

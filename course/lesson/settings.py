@@ -1,5 +1,6 @@
 """What a run is asked to be: its chapter, its seed, its budget."""
 
+import contextlib
 import os
 import sys
 import warnings
@@ -121,6 +122,43 @@ def budget(quick, full, least=None):
     if least is None or scale() == 1:
         return value
     return min(value, max(least, round(scale() * value)))
+
+
+@contextlib.contextmanager
+def full_precision():
+    """Within it, products of float32 numbers keep all their digits on a GPU too. By default backends round the factors
+    there to 11 binary digits (TF32), which is enough for training and not for comparing with an oracle."""
+    keras = sys.modules.get("keras")
+    backend = keras.backend.backend() if keras else ""
+    if backend == "jax":
+        import jax
+
+        # On a CPU nothing is rounded, and another setting would make JAX compile everything once more.
+        with jax.default_matmul_precision("highest") if jax.default_backend() != "cpu" else contextlib.nullcontext():
+            yield
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        before = tf.config.experimental.tensor_float_32_execution_enabled()
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            tf.config.experimental.enable_tensor_float_32_execution(before)
+    elif backend == "torch":
+        import torch
+
+        switches = torch.backends.cuda.matmul, torch.backends.cudnn
+        before = [switch.allow_tf32 for switch in switches]
+        try:
+            for switch in switches:
+                switch.allow_tf32 = False
+            yield
+        finally:
+            for switch, value in zip(switches, before):
+                switch.allow_tf32 = value
+    else:
+        yield
 
 
 def at_once(steps):

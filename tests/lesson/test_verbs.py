@@ -152,3 +152,35 @@ else:
 def test_gradient_and_its_gradient(backend):
     pytest.importorskip(backend)
     subprocess.run([sys.executable, "-c", GRADIENT], check=True, env=os.environ | {"KERAS_BACKEND": backend})
+
+
+PRECISION = """
+import numpy as np, keras
+from course import prove
+from course.lesson.settings import full_precision
+backend = keras.backend.backend()
+def switches():
+    if backend == "tensorflow":
+        import tensorflow as tf
+        return [tf.config.experimental.tensor_float_32_execution_enabled()]
+    if backend == "torch":
+        import torch
+        return [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]
+    import jax
+    jax.default_backend = lambda: "gpu"  # as on a machine that has one
+    return [jax.config.jax_default_matmul_precision != "highest"]
+before, seen = switches(), []
+prove("1.1", lambda x: seen.append(switches()) or x, lambda x: x, [1.0])
+assert seen == [[False] * len(before)] and any(before), (before, seen)
+try:
+    with full_precision():
+        raise ZeroDivisionError
+except ZeroDivisionError:
+    assert switches() == before
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_proofs_are_made_in_full_precision_on_a_gpu_too(backend):
+    pytest.importorskip(backend)
+    subprocess.run([sys.executable, "-c", PRECISION], check=True, env=os.environ | {"KERAS_BACKEND": backend})
