@@ -37,7 +37,7 @@ from matplotlib.patches import Rectangle
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage, signal
 
-from course import budget, check, claim, data, gradient, plots, prove, record, start
+from course import ask, budget, check, claim, data, gradient, plots, prove, record, start
 
 rng = start("03")  # seeds everything from COURSE_SEED and sets the style of the figures
 SOBEL = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
@@ -386,6 +386,18 @@ prove("3.6", keeping_padding, keras_keeping_padding, cases=odd_rows(20))
 # **Try it.** PyTorch's `Conv2d(..., padding=p)` adds $p$ zeros on both sides alike. For which $n$, $k$, $s$ can no such
 # padding do what `"same"` does? (This is a classic source of small differences between a network and its translation.)
 #
+# **Question 3.a.** A kernel of size 5 goes over a row of 32 pixels, with stride 2, one zero of padding on each side and
+# no dilation. How many pixels come out?
+
+# %%
+ask(
+    "3.a",
+    15,
+    why="The padded row has 34 pixels. The first place covers 5, so 29 are left: 14 jumps of 2, and 15 places.",
+    hint="Count the jumps on the padded row. A jump that does not fit is not made, and the first place counts too.",
+)
+
+# %% [markdown]
 # ## Many channels in, many out
 #
 # One kernel finds one thing. A layer needs many, and the next layer needs to look at all that they found. So a picture
@@ -451,6 +463,18 @@ plots.show_images([seven, *maps.transpose(2, 0, 1), outline], titles, size=1.25)
 # Exchange black and white, and it stays the same, while the answer of a single kernel that is silent on flat patches
 # changes its sign: the layers do together what none of their kernels can do.*
 #
+# **Question 3.b.** A colour image of shape (32, 32, 3) goes through `Conv2D(16, 5)`. What is the shape of the layer's
+# kernel, the array $K$ of (3.7)? Answer with a tuple.
+
+# %%
+ask(
+    "3.b",
+    (5, 5, 3, 16),
+    why="Height, width, channels in, channels out: each of the 16 kernels is as deep as the input.",
+    hint="Read it off (3.7): K has the indices i, j, c and m, in this order.",
+)
+
+# %% [markdown]
 # ## Why is it fast?
 #
 # Six nested loops in Python are slow. Yet no line of (3.7) says in which order to add. Cut out every window, write it
@@ -655,6 +679,17 @@ prove("3.13", cost_ratio, keras_cost_ratio, cases=((k, n) for k in (1, 2, 3, 5) 
 # %% [markdown]
 # **Try it.** Is a depthwise separable layer ever dearer than a full one? Ask (3.13) with $k = 1$ and with $N = 1$.
 #
+# **Question 3.c.** How many parameters, biases included, does the layer of question 3.b have?
+
+# %%
+ask(
+    "3.c",
+    1216,
+    why="(5 · 5 · 3 + 1) · 16. The size of the image does not occur in it.",
+    hint="Each kernel has a number for every pixel of its window in every channel, and one bias.",
+)
+
+# %% [markdown]
 # ## Move the input, and the output moves
 #
 # Back to Figure 3.1. Write $T_{a,b}$ for "move everything down by $a$ and right by $b$ pixels", and $I \star K$ for
@@ -725,6 +760,18 @@ def camera_moves(count):
 
 prove("3.14", move_then_convolve, scipy_convolve_then_move, cases=wrapped_moves(200))
 prove("3.15", interior_after, scipy_interior_before, cases=camera_moves(200))
+
+# %% [markdown]
+# **Question 3.d.** You move the input by 6 pixels to the right, far from any edge. The convolution has stride 2. By how
+# many pixels does its output move to the right?
+
+# %%
+ask(
+    "3.d",
+    3,
+    why="In (3.14) the input moves by s · b and the output by b. With stride 2, 6 = 2 · 3.",
+    hint="Look at (3.14): which of its two moves is that of the input?",
+)
 
 # %% [markdown]
 # The proof allows a difference outside the interior. Is there one, and does it grow with depth? Put nine digits on a
@@ -1103,6 +1150,11 @@ def stack_size(n, layers):
 from course.exercises import exercise
 
 ex = exercise("3.1")
+ex.hints(
+    "Which function of the lesson gives the size after one layer?",
+    "What goes into a layer is what came out of the one before: keep it in one variable, in a loop.",
+    "`output_size` gives 0 where the kernel does not fit. There the function is to raise an error.",
+)
 
 
 @ex.cases
@@ -1223,6 +1275,11 @@ from scipy.signal import correlate2d
 from course.exercises import exercise
 
 ex = exercise("3.2")
+ex.hints(
+    "A kernel with a single 1 copies one pixel of its window. Which pixel does `[[0, 0, 1]]` copy to the middle?",
+    "To move the content right by 1, each pixel must take the value of its neighbour on the left.",
+    "So the 1 stands `down` rows above the middle, and `right` columns to the left of it. How large must k be?",
+)
 
 
 @ex.cases
@@ -1324,6 +1381,11 @@ def padding_for(n, k, stride, dilation, wanted):
 from course.exercises import exercise
 
 ex = exercise("3.3")
+ex.hints(
+    "Try it on paper: to have `wanted` places, how many pixels must the padded row have at least?",
+    "The last place begins at (wanted - 1) * stride and covers dilation * (k - 1) + 1 pixels.",
+    "Padding 1 adds two pixels. Take the smallest that is enough, and ask `output_size` if it does not give more.",
+)
 
 
 @ex.cases
@@ -1452,6 +1514,11 @@ from scipy.signal import correlate2d
 from course.exercises import exercise
 
 ex = exercise("3.4", atol=1e-5)
+ex.hints(
+    "Think of it in three steps: pad, correlate at stride 1, keep some of the result.",
+    "The zeros on the two sides of an axis need not be equal: `same_padding` knows both. Ask it for each axis.",
+    "After the correlation, keep every stride-th row and column, beginning with the first.",
+)
 
 
 @ex.cases
@@ -1589,6 +1656,11 @@ import numpy as np
 from course.exercises import exercise
 
 ex = exercise("3.5")
+ex.hints(
+    "Walk through the layers with four variables: height, width, channels, and the count so far.",
+    "A convolution changes height, width and channels; a depthwise one leaves the channels as they are.",
+    "A dense layer sees height * width * channels numbers, of the image as it is at that point.",
+)
 
 
 @ex.cases
@@ -1741,6 +1813,11 @@ from scipy.signal import convolve2d
 from course.exercises import exercise
 
 ex = exercise("3.6", atol=1e-5)
+ex.hints(
+    "On the way there, a window of the image becomes one pixel. On the way back, one pixel becomes a window.",
+    "Begin with zeros, the padding not yet taken off. Pixel (u, v) adds a stamp at (u * stride, v * stride).",
+    "The stamp (kh, kw, C) is the kernel, its last axis multiplied by the N features of the pixel and added up.",
+)
 
 
 @ex.cases
@@ -1875,6 +1952,11 @@ from scipy.signal import correlate2d
 from course.exercises import exercise
 
 ex = exercise("3.7", atol=1e-5, start="as_printed")
+ex.hints(
+    "Run it on an image of 3 x 3 with a kernel of 2 x 2, and compare with `correlate`.",
+    "The formulas on the web count from 1, and Python from 0. Write down which pixel the first product should use.",
+    "Check each index by itself, of the output, the kernel and the image, and the ends of all four loops.",
+)
 
 
 @ex.cases

@@ -52,7 +52,7 @@ from keras import layers, ops
 from scipy import stats
 from sklearn import metrics
 
-from course import budget, check, claim, data, plots, prove, record, seed, start
+from course import ask, budget, check, claim, data, plots, prove, record, seed, start
 
 rng = start("06")  # seeds everything from COURSE_SEED and sets the style of the figures
 
@@ -138,6 +138,19 @@ claim(
 # al., 1998). The random split above cannot promise that for the validation digits: you may well train on somebody's
 # sevens and validate on another seven by the same hand. Exercise 6.3 is about closing that hole.
 #
+# **Question 6.a.** You try three learning rates and keep the network that reads best. By which digits may you choose:
+# `"training"`, `"validation"` or `"test"`?
+
+# %%
+ask(
+    "6.a",
+    "validation",
+    why="They decide what you choose by looking, and the test digits stay unseen until the end.",
+    hint="Which digits set the weights? And which must have had no part in making the network?",
+    choices=("training", "validation", "test"),
+)
+
+# %% [markdown]
 # ## Feeding the network
 #
 # Training takes **batches**: some dozens of digits at a time, drawn without order, because a network that is shown all
@@ -399,6 +412,19 @@ claim(
     "6.2",
     "LeNet-5 has 61,706 parameters, more than three quarters of them in C5",
     lenet5().count_params() == 61_706 and lenet5().get_layer("C5").count_params() > 0.75 * 61_706,
+)
+
+# %% [markdown]
+# **Question 6.b.** An image of 32 × 32 pixels goes through two stages of convolution and pooling. All kernels are 3 × 3,
+# without padding; the first convolution has 8 of them, the second 12. What is the shape of the output? Answer with a
+# tuple (height, width, channels).
+
+# %%
+ask(
+    "6.b",
+    (6, 6, 12),
+    why="By (6.2), 32 becomes 15 and 15 becomes 6: the odd last pixel of 13 is left out.",
+    hint="Use (6.2) once for each stage. The channels are the number of kernels of the last convolution.",
 )
 
 # %% [markdown]
@@ -693,6 +719,29 @@ for row in zip(mnist.classes, precision(matrix), recall(matrix), f1(matrix), mat
     print("{:>5}  {:9.4f}  {:6.4f} {:6.4f}  {:5}".format(*row))
 a = accuracy(matrix)
 print(f"accuracy {a:.4f} ± {standard_error(a, len(test[1])):.4f}, mean F1 {f1(matrix).mean():.4f}")
+
+# %% [markdown]
+# **Question 6.c.** There are 16 sevens among some test digits. A network reads 10 digits as "7", and 8 of these are
+# sevens. What is its recall on the class 7?
+
+# %%
+ask(
+    "6.c",
+    0.5,
+    why="8 of the 16 sevens were found. The precision is 8 of 10.",
+    hint="Recall asks: of all that are sevens, how many were read so?",
+)
+
+# %% [markdown]
+# **Question 6.d.** A network reads 90 % of 900 test digits right. What is the standard error of this accuracy?
+
+# %%
+ask(
+    "6.d",
+    0.01,
+    why="The root of 0.9 · 0.1 / 900. So 90 % and 91 % cannot be told apart with so few digits.",
+    hint="Put a = 0.9 and n = 900 into (6.8).",
+)
 
 # %% [markdown]
 # Off the diagonal you see where the network errs, and by how much which pair leads:
@@ -1068,6 +1117,11 @@ from keras import layers
 from course.exercises import exercise
 
 ex = exercise("6.1", rtol=1e-2, atol=0.02)  # a GPU may multiply with ten bits
+ex.hints(
+    "A list of layers, one after the other, makes a `keras.Sequential`. Go through the rows and append.",
+    "Two things depend on the place of a row: a `Flatten` comes before the first dense one, no ReLU after the last.",
+    "Ask for the kind by name, and raise ValueError for any other.",
+)
 
 
 @ex.cases
@@ -1259,6 +1313,10 @@ from sklearn import metrics
 from course.exercises import exercise
 
 ex = exercise("6.2", rtol=1e-6, atol=1e-9)
+ex.hints(
+    "Write out the harmonic mean of precision and recall with the three counts: both, true, predicted.",
+    "It becomes 2 * both / (true + predicted). When is that 0 / 0?",
+)
 
 
 @ex.cases
@@ -1423,6 +1481,10 @@ import numpy as np
 from course.exercises import exercise
 
 ex = exercise("6.3")
+ex.hints(
+    "Draw writers, not images.",
+    "Shuffle the distinct writers with a generator made from the seed. Take one after the other, until it is enough.",
+)
 
 
 @ex.cases
@@ -1620,6 +1682,11 @@ import keras
 from course.exercises import exercise
 
 ex = exercise("6.4")
+ex.hints(
+    "Which methods of a callback does `fit` call at the beginning of training, and which at the end of an epoch?",
+    "Count how many epochs in a row were too wide; an epoch that is not sets the count back to 0.",
+    "`self.model.stop_training = True` ends training.",
+)
 
 
 @ex.cases
@@ -1880,6 +1947,10 @@ from scipy.special import log_softmax, logsumexp, softmax
 from course.exercises import exercise
 
 ex = exercise("6.5")
+ex.hints(
+    "One loss for each candidate, then the candidate of the smallest loss.",
+    "Take the largest logit out before the exponential, as in (6.4), but after dividing by T.",
+)
 
 
 @ex.cases
@@ -2021,6 +2092,10 @@ import numpy as np
 from course.exercises import exercise
 
 ex = exercise("6.6", start="peeking")
+ex.hints(
+    "Which data does each line look at? Compare with the docstring.",
+    "What must early stopping watch, and to which weights must it go back? Look at its arguments.",
+)
 PARTS = ("train", "validation", "test")
 
 
