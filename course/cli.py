@@ -34,8 +34,20 @@ def fail(message):
     raise typer.Exit(2)
 
 
+def need_sources():
+    """End an author's command where there are no chapters' sources."""
+    from course.lesson import settings
+
+    if not settings.solutions_folder().is_dir():
+        fail(
+            f"course {sys.argv[1]} works on the chapters' sources, solutions/, which an installed course does not "
+            "have: run it in a checkout of the course"
+        )
+
+
 def chosen(names):
     """The sources of the chapters named on the command line; all without a name. `03`, `3`, or `"03 06"`."""
+    need_sources()
     from course.authoring import chapters
 
     try:
@@ -468,6 +480,7 @@ def build_command(
 @app.command("new")
 def new_command(name: Annotated[str, typer.Argument(help="Number and topic, such as 08_recipes.")]):
     """Write the skeleton of a chapter, solutions/NN_topic.py: it builds as it stands; replace every part of it."""
+    need_sources()
     from course.authoring import chapters, skeleton
 
     try:
@@ -475,6 +488,27 @@ def new_command(name: Annotated[str, typer.Argument(help="Number and topic, such
     except chapters.ChapterError as error:
         fail(error)
     console().print(f"written: {path.parent.name}/{path.name}; edit it, then: course build {path.name[:2]}")
+
+
+@app.command("release")
+def release_command(
+    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    names: Annotated[str, typer.Option("--chapters", help='Only these chapters, such as "01 03".')] = "",
+):
+    """Make a students' edition: lessons, keys, the wheel and instructions, without solutions and how they are judged.
+
+    A key holds what a right answer gives for the learner's cases, which students can read.
+    """
+    sources = chosen([names])
+    from course.authoring import chapters, release
+
+    try:
+        wheel = release.release(out, sources, lambda text: console().print(text, markup=False))
+    except (release.ReleaseError, chapters.ChapterError) as error:
+        fail(error)
+    except OSError as error:
+        fail(f"{error.filename or out}: {error.strerror}; nothing is left half made")
+    console().print(f"written: {out}, with {wheel.name}; its README.md tells students how to begin", markup=False)
 
 
 @app.command()

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+DISTRIBUTION = "deep-vision-in-keras"
+
 
 @dataclass
 class Finding:
@@ -33,42 +35,47 @@ def python():
     text = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     if (3, 11) <= sys.version_info[:2] <= (3, 13):
         return Finding("fine", text)
-    return Finding(
-        "missing", text, "The course needs Python 3.11, 3.12 or 3.13: install one, remove .venv, run make lab"
-    )
+    return Finding("missing", text, "The course needs Python 3.11, 3.12 or 3.13: install one, and the course again")
 
 
 def packages():
-    """Whether the packages of requirements.txt are there, in the tested versions."""
-    from importlib.metadata import PackageNotFoundError, version
+    """Whether the packages that the course needs are there: in a checkout in the tested versions, which
+    requirements.txt pins, and in an installed course in the range that its metadata asks for."""
+    from importlib.metadata import PackageNotFoundError, requires, version
 
     from packaging.requirements import Requirement
 
-    from course.lesson.settings import ROOT
+    from course.lesson import settings
 
-    absent, other = [], []
-    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
-        if "==" not in line or line.startswith("#"):
-            continue
-        pinned = Requirement(line)
-        if pinned.marker and not pinned.marker.evaluate():
-            continue
-        name, wanted = pinned.name, str(pinned.specifier).removeprefix("==")
+    pins = settings.ROOT / "requirements.txt"
+    pinned = settings.in_checkout() and pins.exists()
+    if pinned:
+        lines = [line for line in pins.read_text(encoding="utf-8").splitlines() if "==" in line and line[0] != "#"]
+        again = "python -m pip install -r requirements.txt"
+    else:
         try:
-            have = version(name)
+            lines = requires(DISTRIBUTION) or []
         except PackageNotFoundError:
-            absent.append(name)
+            yield Finding("note", "the course is not installed as a package, so its needs are not known", "use pip")
+            return
+        again = f"python -m pip install --force-reinstall {DISTRIBUTION.replace('-', '_')}-*.whl"
+    absent, other = [], []
+    for wanted in map(Requirement, lines):
+        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
             continue
-        if have != wanted:
-            other.append(f"{name} {have} (tested: {wanted})")
+        try:
+            have = version(wanted.name)
+        except PackageNotFoundError:
+            absent.append(wanted.name)
+            continue
+        if not wanted.specifier.contains(have, prereleases=True):
+            other.append(f"{wanted.name} {have} ({'tested' if pinned else 'needed'}: {wanted.specifier})")
     if absent:
-        yield Finding(
-            "missing", f"not installed: {', '.join(absent)}", "run: python -m pip install -r requirements.txt"
-        )
+        yield Finding("missing", f"not installed: {', '.join(absent)}", f"run: {again}")
     elif other:
         yield Finding("note", f"versions that were not tested: {', '.join(other)}")
     else:
-        yield Finding("fine", "all packages in the tested versions")
+        yield Finding("fine", "all packages in the tested versions" if pinned else "all packages that the course needs")
 
 
 def device():
@@ -86,7 +93,7 @@ def device():
         last = (run.stderr.strip().splitlines() or ["no message"])[-1]
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         yield Finding(
-            "missing", f"Keras does not start with backend {backend}: {last}", "reinstall: remove .venv, make lab"
+            "missing", f"Keras does not start with backend {backend}: {last}", f"install it again, or {backend}"
         )
         return
     _, keras, backend, name = line.split("|")
@@ -94,7 +101,7 @@ def device():
     if "CPU" in name:
         remedy = ""
         if shutil.which("nvidia-smi"):
-            remedy = "There is an NVIDIA driver, but no GPU support: run: .venv/bin/pip install -e '.[gpu]'"
+            remedy = "There is an NVIDIA driver, but no GPU support: run: python -m pip install 'tensorflow[and-cuda]'"
         yield Finding("note", f"no GPU; {name}: chapters run on the quick budget", remedy)
     else:
         yield Finding("fine", f"{name}: chapters run on the full budget")
@@ -113,9 +120,7 @@ def memory():
     """Free memory and disk."""
     import psutil
 
-    from course.lesson.settings import ROOT
-
-    free, disk = psutil.virtual_memory().available / 2**30, shutil.disk_usage(ROOT).free / 2**30
+    free, disk = psutil.virtual_memory().available / 2**30, shutil.disk_usage(os.getcwd()).free / 2**30
     text = f"{free:.1f} GB of memory and {disk:.1f} GB of disk free"
     if free < 2 or disk < 1:
         return Finding("note", text, "A chapter may need 2 GB of memory and 1 GB of disk: close other programs")

@@ -74,9 +74,10 @@ def resume_cell(chapter):
     )
 
 
-def navigation(chapter, index):
-    """The last cell: links to the next chapter, the previous one and the index. index: its address."""
-    known = chapters.entries()
+def navigation(chapter, index, known=None):
+    """The last cell: links to the next chapter, the previous one and the index. index: its address. known: the Entries
+    that there are, the chapter's own among them; all, if None."""
+    known = known or chapters.entries()
     at = [entry.number for entry in known].index(chapter.number)
     links = []
     for word, place in (("Next", at + 1), ("Previous", at - 1)):
@@ -95,9 +96,12 @@ def title_cell(chapter):
         f"**You need:** {', '.join(h['needs'])}. **You will meet:** {', '.join(h['teaches'])}.\n\n"
         "Run a cell with Shift+Enter. The outputs you see were made on a laptop; running a cell replaces them. "
         "The exercises come last, and each has a check below it. "
-        f"To have them all graded, save, and type `make grade CHAPTER={chapter.number}` in a terminal. "
+        f"To have them all graded, save, and type `make grade CHAPTER={chapter.number}` in a terminal, or, where the "
+        f"course was installed with pip, `course grade {chapter.number}`. "
         "**Back after a pause?** Go to the first cell of the exercises and run it: it brings back what the lesson "
-        "defines, in seconds and without training."
+        "defines, in seconds and without training. "
+        "**No module named 'course'?** Put the course's wheel beside this notebook and run "
+        "`%pip install deep_vision_in_keras-*.whl`."
     )
 
 
