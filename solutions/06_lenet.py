@@ -415,9 +415,9 @@ claim(
 )
 
 # %% [markdown]
-# **Question 6.b.** An image of 32 × 32 pixels goes through two stages of convolution and pooling. All kernels are 3 × 3,
-# without padding; the first convolution has 8 of them, the second 12. What is the shape of the output? Answer with a
-# tuple (height, width, channels).
+# **Question 6.b.** An image of 32 × 32 pixels goes through two stages of convolution and pooling. All kernels are
+# 3 × 3, without padding; the first convolution has 8 of them, the second 12. What is the shape of the output? Answer
+# with a tuple (height, width, channels).
 
 # %%
 ask(
