@@ -95,9 +95,13 @@ def score(verdicts):
 
 
 def remember(path, verdicts):
-    """Take the verdicts of a learner's notebook down in the learner's progress. The notebook says which learner's: that
-    in whose folder it lies."""
-    place = progress.place(Path(path).parent)
+    """Take the verdicts of a learner's notebook down in the learner's progress: that beside which it lies. A notebook
+    that lies elsewhere is another's."""
+    folder = Path(path).resolve().parent
+    place = progress.place(folder)
+    homes = [settings.lessons_folder().resolve()] + ([place.parent.parent.resolve()] if place else [])
+    if not any(home in (folder, *folder.parents) for home in homes):
+        return
     for verdict in verdicts:
         if verdict.state != "error":
             progress.record(keys.load_exercise(verdict.exercise), verdict.state, place)

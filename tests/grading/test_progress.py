@@ -153,6 +153,14 @@ def test_reports_of_several_notebooks(own, small):
     assert learner.as_junit([("a.ipynb", verdicts), ("b.ipynb", verdicts)]).count("<testsuite ") == 2
 
 
+def test_another_ones_notebook_is_no_progress(own, small, tmp_path):
+    path = tmp_path / "somebody" / NAME
+    path.parent.mkdir()
+    path.write_text(nbformat.writes(answered(small)), encoding="utf-8")
+    assert course("grade", str(path)).returncode == 0
+    assert kinds(own) == ["open", "open", "open"] and not (small / "work").exists()
+
+
 def test_a_graded_kernel_records_nothing(own, small):
     (own / NAME).write_text(nbformat.writes(answered(small, _90_2=MEND)), encoding="utf-8")
     learner.grade(own / NAME)
