@@ -80,9 +80,9 @@ def read_notebook(path):
         half = "it ends in the middle, as if it were half written" if ends else error.msg
         raise BadNotebook(f"{name} is not a notebook: no JSON at line {error.lineno} ({half}): {again}") from None
     except RecursionError:
-        raise BadNotebook(f"{name} is not a notebook: its JSON is nested too deeply") from None
+        raise BadNotebook(f"{name} is not a notebook: its JSON is nested too deeply: {again}") from None
     if not isinstance(raw, dict):
-        raise BadNotebook(f"{name} is not a notebook: it holds a JSON {type(raw).__name__}, not an object")
+        raise BadNotebook(f"{name} is not a notebook: it holds a JSON {type(raw).__name__}, not an object: {again}")
     cells = raw.get("cells")
     if cells is None and isinstance(raw.get("worksheets"), list):  # nbformat 3
         cells = [c for sheet in raw["worksheets"] if isinstance(sheet, dict) for c in sheet.get("cells") or []]

@@ -129,13 +129,11 @@ def worked_in_place():
 
 
 def _was_run(path):
-    """Whether a lesson's cells were run by somebody, and not by the build: its checks have an output."""
-    with contextlib.suppress(OSError, ValueError):
-        cells = merging.plain(json.loads(path.read_bytes()))
-        checks = [cell for cell in cells if cell["id"].startswith(("check-", "exercise-"))]
-        counts = [cell["execution_count"] for cell in cells if cell["cell_type"] == "code" and cell not in checks]
-        ran = any(cell["outputs"] or cell["execution_count"] for cell in checks)
-        return ran or counts != sorted(count or 0 for count in counts)
+    """Whether a lesson's text is as git has it, so that only its outputs can have changed."""
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+        here, there = path.read_bytes(), _git("show", f"HEAD:./{path.name}", folder=path.parent)
+        one, other = (merging.plain(json.loads(data)) for data in (here, there))
+        return [cell["source"] for cell in one] == [cell["source"] for cell in other]
     return False
 
 
@@ -174,6 +172,9 @@ def fill(folder=None):
             (moved if inside else made).append(lesson)
         elif _unread(mine, folder, lesson):
             fresh = pristine(lesson)
+            if fresh == mine.read_bytes():  # its base was lost
+                write(kept(folder, "base", lesson.name), fresh)
+                continue
             write(mine, fresh)
             write(kept(folder, "base", lesson.name), fresh)
     if made:
@@ -212,7 +213,9 @@ def _unread(mine, folder, lesson):
     """Whether the lesson has changed, and nobody has even saved its copy: byte by byte, it is the lesson it was made
     from. The index, in which nobody works, counts as such where its text is."""
     base = _read(kept(folder, "base", lesson.name))
-    if base is None or not _newer(lesson, base):
+    if base is None:
+        return mine.read_bytes() == pristine(lesson)
+    if not _newer(lesson, base):
         return False
     if mine.read_bytes() == base:
         return True
