@@ -182,7 +182,7 @@ def differences(chapter):
             found.append(f"{name} does not match its source (cells {ids}); {again}")
     path = keying.path_of(chapter)
     try:
-        if keys.from_text(path.read_text("utf-8"), f"keys/{path.name}", again).made_from != keying.made_from(chapter):
+        if keys.from_text(path.read_bytes(), f"keys/{path.name}", again).made_from != keying.made_from(chapter):
             found.append(f"keys/{path.name} is not made from this source; {again}")
     except FileNotFoundError:
         found.append(f"keys/{path.name} is missing; {again}")
@@ -211,7 +211,7 @@ def answered(chapter):
 def _stored_key(chapter, stale=False):
     """The chapter's key as it is stored, or None where there is none, or, unless `stale`, an old one."""
     try:
-        key = keys.from_text(keying.path_of(chapter).read_text(encoding="utf-8"), "the key", "")
+        key = keys.from_text(keying.path_of(chapter).read_bytes(), "the key", "")
     except (OSError, UnicodeDecodeError, keys.BadKey):
         return None
     return key if stale or key.made_from == keying.made_from(chapter) else None

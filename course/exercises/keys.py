@@ -180,7 +180,11 @@ def as_text(key):
     short = {number: vars_of(one) | {"answer": values.encode(one.answer)} for number, one in key.short.items()}
     fields = {name: getattr(key, name) for name in key.__dataclass_fields__}
     form = {"format": FORMAT, **fields, "exercises": exercises, "short": short}
-    return json.dumps(form, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps({**form, "sha256": _sum(form)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _sum(form):
+    return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
 
 def from_text(text, name, remedy):
@@ -188,11 +192,14 @@ def from_text(text, name, remedy):
     and ends with the remedy."""
     try:
         form = json.loads(text)
+        whole = form.pop("sha256", None) == _sum(form)
         version = form.pop("format")
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         raise BadKey(f"{name} is damaged, it is no whole key: {remedy}") from None
     if version != FORMAT:
         raise BadKey(f"{name} was made by another version of the course (format {version}, not {FORMAT}): {remedy}")
+    if not whole:
+        raise BadKey(f"{name} is damaged, it is not as it was written: {remedy}")
     try:
         exercises = {
             number: ExerciseKey(**one | {"arguments": tuple(one["arguments"]), "hints": tuple(one.get("hints", ()))})
