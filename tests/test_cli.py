@@ -24,6 +24,7 @@ def run(*words, **environment):
         (["grade", "99"], "there is no chapter '99'"),
         (["grade", "nowhere/03_x.ipynb"], "there is no file"),
         (["grade"], "no chapter holds an answer yet"),
+        (["update", "--chapters", "99"], "there is no chapter '99'"),
         (["build", "x"], "there is no chapter 'x'"),
         (["key", "x", "--seed-file", "/nowhere/seed", "--out", "/nowhere"], "there is no chapter 'x'"),
         (["measure", "03", "--budget", "huge"], "there is no budget 'huge'"),
@@ -49,18 +50,19 @@ def test_the_doctor_says_what_is_here():
     assert "Traceback" not in result.stderr
 
 
-def test_the_lab_prints_its_address_with_the_port_taken_and_no_display(tmp_path):
+@pytest.mark.parametrize("name", ["work", "my work [2026] (ü, 图)"])
+def test_the_lab_prints_its_address_with_the_port_taken_and_no_display(tmp_path, name):
     busy = socket.create_server(("127.0.0.1", 0))
     port = busy.getsockname()[1]
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    log = tmp_path / "log"
+    log, command = tmp_path / "log", [*COURSE, "lab", str(tmp_path / name), "--port", str(port)]
     with log.open("w") as stream:
-        lab = subprocess.Popen([*COURSE, "lab", "--port", str(port)], stdout=stream, stderr=stream, env=environment)
+        lab = subprocess.Popen(command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env=environment)
     try:
         deadline, found = time.monotonic() + 90, None
         while not found and time.monotonic() < deadline and lab.poll() is None:
             time.sleep(0.5)
-            found = re.search(r"http://127\.0\.0\.1:\d+/lab/tree/notebooks/index\.ipynb\?token=\w+", log.read_text())
+            found = re.search(r"http://127\.0\.0\.1:\d+/lab/tree/index\.ipynb\?token=\w+", log.read_text())
         assert found, log.read_text()[-2000:]
         assert f":{port}/" not in found[0]
         with urllib.request.urlopen(found[0], timeout=30) as page:
@@ -70,6 +72,9 @@ def test_the_lab_prints_its_address_with_the_port_taken_and_no_display(tmp_path)
         with urllib.request.urlopen(settings, timeout=30) as answer:
             cell = json.load(answer)["schema"]["properties"]["codeCellConfig"]["default"]
         assert cell["lineWrap"], "long lines of code are to wrap"
+        with urllib.request.urlopen(f"{base}/api/contents/index.ipynb?content=0&{token}", timeout=30) as answer:
+            assert json.load(answer)["writable"]
+        assert (tmp_path / name / "03_convolution.ipynb").exists()
     finally:
         lab.terminate()
         lab.wait(30)

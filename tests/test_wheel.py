@@ -1,0 +1,241 @@
+"""The course as an installed package, in an environment of its own and an empty folder, without a checkout."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.request
+import venv
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from helpers import NAME, answered, point_at
+
+from course.authoring import chapters, release
+from course.files import load_notebook
+from course.lesson import settings
+
+SITE = Path(sysconfig.get_path("purelib"))
+ROOT = settings.ROOT
+
+
+def clean(**more):
+    """The environment of a person who has nothing of ours set."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "PYTEST_", "PYTHON", "VIRTUAL_ENV"))}
+    return kept | more
+
+
+class Installed:
+    """An environment with a wheel installed and, by a .pth file, this one's other packages; nothing is downloaded."""
+
+    def __init__(self, folder, wheel):
+        venv.create(folder, with_pip=False, symlinks=True)
+        self.bin = folder / "bin"
+        self.python = self.bin / "python"
+        site = Path(
+            self.run(self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
+        )
+        (site / "others.pth").write_text(f"{SITE}\n")  # its own .pth files, an editable install's, are not read
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            self.python,
+            "install",
+            "-q",
+            "--no-deps",
+            "--no-index",
+            wheel,
+        ]
+        subprocess.run(command, check=True, capture_output=True, env=clean())
+
+    def run(self, *words, cwd=None, **environment):
+        return subprocess.run(
+            words, cwd=cwd, capture_output=True, text=True, env=clean(**environment), stdin=subprocess.DEVNULL
+        )
+
+    def course(self, *words, cwd, **environment):
+        return self.run(self.bin / "course", *words, cwd=cwd, **environment)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The wheel of the repository as it is, as `pip wheel .` makes it."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("course", "notebooks", "solutions", "tests"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
+        shutil.copy(ROOT / name, tree / name)
+    return release.build_wheel(tree, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def edition(built_small, tmp_path_factory):
+    """The students' edition of the small chapter, whose answers need no Keras."""
+    with pytest.MonkeyPatch.context() as patch:
+        point_at(patch, built_small)
+        return release.release(tmp_path_factory.mktemp("edition") / "out", chapters.sources())
+
+
+@pytest.fixture(scope="module")
+def installed(edition, tmp_path_factory):
+    return Installed(tmp_path_factory.mktemp("environment") / "with space", edition)
+
+
+@pytest.fixture
+def empty(tmp_path):
+    folder = tmp_path / "an empty folder [ü]"
+    folder.mkdir()
+    return folder
+
+
+def test_the_wheel_holds_all_that_learners_need_and_no_solution(whole):
+    with zipfile.ZipFile(whole) as archive:
+        inside = set(archive.namelist())
+        entry_points = archive.read(next(name for name in inside if name.endswith("entry_points.txt"))).decode()
+    wanted = {f"course/{path.relative_to(ROOT / 'course')}" for path in (ROOT / "course").rglob("*") if path.is_file()}
+    wanted = {name for name in wanted if "__pycache__" not in name and not name.endswith(".part")}
+    wanted |= {f"course/notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert wanted <= inside
+    others = {name for name in inside - wanted if ".dist-info/" not in name}
+    assert others == set()
+    assert "course.grading.collecting" in entry_points and "course = course.cli:main" in entry_points
+
+
+def test_all_of_it_in_an_empty_folder(installed, built_small, empty):
+    assert "your own copies of the lessons" in installed.course("lab", "--help", cwd=empty).stdout
+    run = installed.course("grade", "90", cwd=empty)
+    assert run.returncode == 2 and "run course lab, which puts one there" in run.stderr and not list(empty.iterdir())
+    run = installed.course("update", cwd=empty)
+    assert run.returncode == 0 and "chapter 90" in run.stdout, run.stderr
+    copy = empty / "work" / NAME
+    assert copy.exists() and (empty / "work" / "index.ipynb").exists()
+    run = installed.course("grade", "90", cwd=empty)
+    assert run.returncode == 1 and "0 of 3 exercises right" in run.stdout, run.stderr
+    copy.write_text(nbformat.writes(answered(built_small)), encoding="utf-8")
+    for folder in (empty, empty / "work"):
+        run = installed.course("grade", "90", cwd=folder)
+        assert run.returncode == 0 and "3 of 3 exercises right" in run.stdout, run.stderr
+    assert installed.course("grade", cwd=empty).returncode == 0
+    assert "3 of 3 exercises solved" in installed.course("status", cwd=empty).stdout
+    assert "nothing to do" in installed.course("update", cwd=empty).stdout
+
+
+def test_a_newer_wheel_brings_its_lessons_under_the_answers(installed, edition, built_small, empty, tmp_path):
+    own = Installed(tmp_path / "own", edition)
+    own.course("update", cwd=empty)
+    (empty / "work" / NAME).write_text(nbformat.writes(answered(built_small)), encoding="utf-8")
+    lessons = own.run(own.python, "-c", "from course.lesson import settings as s; print(s.lessons_folder())", cwd=empty)
+    lesson = Path(lessons.stdout.strip()) / NAME
+    notebook = load_notebook(lesson)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("The new end.", id="0123456789"))
+    lesson.write_text(nbformat.writes(notebook), encoding="utf-8")
+    run = own.course("update", cwd=empty)
+    assert run.returncode == 0 and "kept: your answers to 90.1, 90.2, 90.3" in run.stdout, run.stderr
+    assert "The new end." in (empty / "work" / NAME).read_text(encoding="utf-8")
+    assert own.course("grade", "90", cwd=empty).returncode == 0
+
+
+KERNEL = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], 4)
+NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": sys.argv[2]}}).execute()
+for cell in notebook.cells:
+    for output in cell.get("outputs", []):
+        print(output.get("text") or output.get("evalue") or "")
+"""
+
+
+def test_a_lone_notebook_runs_checks_and_is_graded(installed, built_small, empty):
+    path = empty / "copied from somewhere.ipynb"
+    path.write_text(nbformat.writes(answered(built_small)), encoding="utf-8")
+    share = {"JUPYTER_PATH": str(Path(sys.prefix) / "share" / "jupyter")}
+    run = installed.run(installed.python, "-c", KERNEL, path, empty, cwd=empty, **share)
+    assert run.returncode == 0, run.stderr
+    for said in ("(90.1) ✓", "claim 90.1 ✓", "exercise 90.1 ✓", "exercise 90.2 ✓", "exercise 90.3 ✓"):
+        assert said in run.stdout
+    run = installed.course("grade", path.name, cwd=empty)
+    assert run.returncode == 0 and "3 of 3 exercises right" in run.stdout, run.stderr
+
+
+def test_plain_pytest_finds_the_plugin_and_leaves_others_alone(installed, built_small, empty):
+    (empty / "mine.ipynb").write_text(nbformat.writes(answered(built_small)), encoding="utf-8")
+    shutil.copy(built_small / "notebooks" / NAME, empty / "90_blank.ipynb")
+    code = nbformat.v4.new_code_cell("# Exercise 90.1\nprint(1 + 1)")
+    (empty / "90_stranger.ipynb").write_text(nbformat.writes(nbformat.v4.new_notebook(cells=[code])))
+    pytest_ = [installed.python, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    run = installed.run(*pytest_, "--nbval-lax", "mine.ipynb", cwd=empty)
+    assert run.returncode == 0 and "exercise 90.3 check PASSED" in run.stdout, run.stdout
+    run = installed.run(*pytest_, "--nbval-lax", "90_blank.ipynb", cwd=empty)
+    assert run.returncode == 1 and "exercise 90.1 check FAILED" in run.stdout, run.stdout
+    run = installed.run(*pytest_, "--nbval-lax", "90_stranger.ipynb", cwd=empty)
+    assert run.returncode == 0 and "1 passed" in run.stdout and "exercise" not in run.stdout, run.stdout
+    (empty / "test_other.py").write_text(
+        "import sys\n\ndef test():\n"
+        "    assert 'course.grading.collecting' in sys.modules\n"
+        "    assert not {'course.grading.plugin', 'course.exercises.keys', 'numpy', 'keras'} & set(sys.modules)\n"
+    )
+    run = installed.run(*pytest_, "test_other.py", cwd=empty)
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_doctor_and_the_authors_commands(installed, empty):
+    run = installed.course("doctor", cwd=empty, COURSE_OFFLINE="1")
+    assert "Traceback" not in run.stderr and "all packages that the course needs" in run.stdout, run.stdout + run.stderr
+    for words in (["build"], ["build", "90"], ["new", "91_more"], ["measure", "90"], ["release", "out"]):
+        run = installed.course(*words, cwd=empty)
+        assert run.returncode == 2 and f"course {words[0]} works on the chapters' sources" in run.stderr, run.stderr
+        assert "in a checkout" in run.stderr and len(run.stderr.splitlines()) <= 2
+    assert not list(empty.iterdir())
+
+
+def test_the_lab_opens_in_an_empty_folder(installed, empty, tmp_path):
+    share = Path(sys.prefix) / "share" / "jupyter"
+    places = {"JUPYTER_PATH": str(share), "JUPYTERLAB_DIR": str(share / "lab"), "HOME": str(tmp_path)}
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        lab = subprocess.Popen(
+            [installed.bin / "course", "lab"], cwd=empty, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL,
+            env=clean(**places, DISPLAY="", WAYLAND_DISPLAY=""),
+        )  # fmt: skip
+    try:
+        deadline, found = time.monotonic() + 90, None
+        while not found and time.monotonic() < deadline and lab.poll() is None:
+            time.sleep(0.5)
+            found = re.search(r"http://127\.0\.0\.1:\d+/lab/tree/index\.ipynb\?token=\w+", log.read_text())
+        assert found, log.read_text()[-2000:]
+        address, token = found[0].split("/lab/tree")[0], found[0].partition("?")[2]
+        with urllib.request.urlopen(f"{address}/api/contents?{token}", timeout=30) as answer:
+            names = {one["name"] for one in json.load(answer)["content"]}
+        assert names == {NAME, "index.ipynb"} and (empty / "work" / NAME).exists()
+    finally:
+        lab.terminate()
+        lab.wait(30)
+
+
+def test_a_chapter_of_the_course_is_graded_without_a_checkout(whole, empty, tmp_path):
+    """Chapter 03, with its own answers, from the wheel of the repository."""
+    installed = Installed(tmp_path / "environment", whole)
+    assert installed.course("update", cwd=empty).returncode == 0
+    source = next((ROOT / "solutions").glob("03_*.ipynb"))
+    answers = {
+        cell.metadata.course.exercise: cell.source
+        for cell in load_notebook(source).cells
+        if cell.metadata.get("course", {}).get("role") == "answer"
+    }
+    copy = empty / "work" / source.name
+    notebook = load_notebook(copy)
+    for cell in notebook.cells:
+        if cell.metadata.get("course", {}).get("role") == "answer":
+            cell.source = answers[cell.metadata.course.exercise]
+    copy.write_text(nbformat.writes(notebook), encoding="utf-8")
+    run = installed.course("grade", "03", cwd=empty)
+    assert run.returncode == 0 and f"{len(answers)} of {len(answers)} exercises right" in run.stdout, run.stderr
