@@ -31,6 +31,8 @@
 import time
 from itertools import pairwise
 
+from course import budget, check, claim, data, gradient, plots, prove, record, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,8 +41,6 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Circle
 from scipy import special
 from scipy.optimize import minimize
-
-from course import budget, check, claim, data, gradient, plots, prove, record, start
 
 rng = start("01")  # seeds everything from COURSE_SEED and sets the style of the figures
 BLUE, ORANGE, GREEN = plots.COLOURS[:3]
@@ -1255,9 +1255,9 @@ def xor_weights(low, high):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("1.1")
 
@@ -1374,9 +1374,9 @@ def loss_from_scores(z, labels):
 # %% tags=["grading"]
 import math
 
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("1.2")
 
@@ -1522,9 +1522,9 @@ def layer_backward(h, W, b, activation, upstream):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("1.3")
 BENDS = {
@@ -1677,9 +1677,9 @@ def numerical_gradient(f, x, epsilon=1e-4):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("1.4")
 
@@ -1823,9 +1823,9 @@ def two_layer_gradients(x, t, W1, b1, w2, b2):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("1.5")
 KEYS = ("W1", "b1", "w2", "b2")
@@ -1982,10 +1982,10 @@ def loss_and_delta(z, labels):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.special import logsumexp, softmax
-
-from course.exercises import exercise
 
 ex = exercise("1.6", start="softmax_twice")
 

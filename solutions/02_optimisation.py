@@ -50,13 +50,13 @@
 from collections import defaultdict
 from itertools import product
 
+from course import at_once, budget, check, claim, data, gradient, plots, prove, record, rewinder, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from keras import layers, ops
 from scipy import integrate, optimize, signal, special, stats
-
-from course import at_once, budget, check, claim, data, gradient, plots, prove, record, rewinder, start
 
 rng = start("02")  # seeds everything from COURSE_SEED and sets the style of the figures
 BLUE, ORANGE, GREEN = plots.COLOURS[:3]
@@ -1576,10 +1576,10 @@ def judge_point(H):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.linalg import eigvalsh
-
-from course.exercises import exercise
 
 ex = exercise("2.1")
 
@@ -1759,9 +1759,9 @@ def adamw(theta, slopes, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, strength=
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("2.2")
 
@@ -2000,9 +2000,9 @@ def dropout_both_ways(h, upstream, draws, share, training):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("2.3")
 
@@ -2263,10 +2263,10 @@ class RunningNorm:
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.stats import zscore
-
-from course.exercises import exercise
 
 ex = exercise("2.4")
 
@@ -2575,9 +2575,9 @@ def normalise_backward(z, gamma, upstream, epsilon=1e-3):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("2.5")
 
@@ -2826,9 +2826,9 @@ class EarlyStopper:
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("2.6")
 
@@ -3080,9 +3080,9 @@ def ask(x, first, norm, last, share):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("2.7", start="left_in_training")
 

@@ -30,14 +30,14 @@
 # %%
 import time
 
+from course import ask, budget, check, claim, data, gradient, plots, prove, record, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage, signal
-
-from course import ask, budget, check, claim, data, gradient, plots, prove, record, start
 
 rng = start("03")  # seeds everything from COURSE_SEED and sets the style of the figures
 SOBEL = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
@@ -1268,11 +1268,11 @@ def shift_kernel(down, right):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.ndimage import shift
 from scipy.signal import correlate2d
-
-from course.exercises import exercise
 
 ex = exercise("3.2")
 ex.hints(
@@ -1507,11 +1507,11 @@ def same_conv(image, kernel, stride):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import correlate2d
-
-from course.exercises import exercise
 
 ex = exercise("3.4", atol=1e-5)
 ex.hints(
@@ -1650,10 +1650,10 @@ def count_parameters(height, width, channels, layers):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import keras
 import numpy as np
-
-from course.exercises import exercise
 
 ex = exercise("3.5")
 ex.hints(
@@ -1807,10 +1807,10 @@ def transposed_conv(features, kernel, stride, padding):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.signal import convolve2d
-
-from course.exercises import exercise
 
 ex = exercise("3.6", atol=1e-5)
 ex.hints(
@@ -1946,10 +1946,10 @@ def conv_from_the_web(image, kernel):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.signal import correlate2d
-
-from course.exercises import exercise
 
 ex = exercise("3.7", atol=1e-5, start="as_printed")
 ex.hints(

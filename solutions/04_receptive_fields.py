@@ -51,6 +51,8 @@ from functools import cache
 from itertools import product
 from typing import NamedTuple
 
+from course import budget, check, claim, data, gradient, plots, prove, record, seed, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
@@ -58,8 +60,6 @@ from keras import layers, ops
 from matplotlib.patches import Rectangle
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage, signal
-
-from course import budget, check, claim, data, gradient, plots, prove, record, seed, start
 
 rng = start("04")  # seeds everything from COURSE_SEED and sets the style of the figures
 
@@ -1269,9 +1269,9 @@ def pixels_of(n, layers, unit):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("4.2")
 
@@ -1434,10 +1434,10 @@ def maxpool_backward(x, delta, k, stride):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-
-from course.exercises import exercise
 
 ex = exercise("4.3")
 
@@ -1827,9 +1827,9 @@ def influence_of(layers):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("4.5")
 
@@ -1963,10 +1963,10 @@ def invariance_gap(layer, image, down, right):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy import ndimage
-
-from course.exercises import exercise
 
 ex = exercise("4.6", start="moved_along")
 

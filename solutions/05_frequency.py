@@ -41,13 +41,13 @@
 # %%
 import time
 
+from course import budget, check, claim, data, plots, prove, record, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from keras import layers, ops
 from scipy import ndimage, signal
-
-from course import budget, check, claim, data, plots, prove, record, start
 
 rng = start("05")  # seeds everything from COURSE_SEED and sets the style of the figures
 SOBEL = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
@@ -1313,9 +1313,9 @@ def filmed_turns(spokes, turns, frames):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("5.1")
 
@@ -1420,10 +1420,10 @@ def stack_response(kernels, dilations, mu):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.signal import freqz
-
-from course.exercises import exercise
 
 ex = exercise("5.2")
 
@@ -1560,10 +1560,10 @@ def fft_correlate(image, kernel, mode):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.signal import correlate2d
-
-from course.exercises import exercise
 
 ex = exercise("5.3")
 
@@ -1719,9 +1719,9 @@ def band_of(image, low, high):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("5.4")
 
@@ -1876,10 +1876,10 @@ def blur_pool(x, stride):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.ndimage import correlate1d
-
-from course.exercises import exercise
 
 ex = exercise("5.5")
 
@@ -2031,10 +2031,10 @@ def finer(row, factor):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.signal import resample
-
-from course.exercises import exercise
 
 ex = exercise("5.6")
 
@@ -2170,10 +2170,10 @@ def convolved_by_fft(image, kernel):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.ndimage import convolve
-
-from course.exercises import exercise
 
 ex = exercise("5.7", start="from_the_web")
 

@@ -45,14 +45,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from course import ask, budget, check, claim, data, plots, prove, record, seed, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from keras import layers, ops
 from scipy import stats
 from sklearn import metrics
-
-from course import ask, budget, check, claim, data, plots, prove, record, seed, start
 
 rng = start("06")  # seeds everything from COURSE_SEED and sets the style of the figures
 
@@ -1110,11 +1110,11 @@ def from_table(size, channels, rows):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import keras
 import numpy as np
 from keras import layers
-
-from course.exercises import exercise
 
 ex = exercise("6.1", rtol=1e-2, atol=0.02)  # a GPU may multiply with ten bits
 ex.hints(
@@ -1307,10 +1307,10 @@ def macro_f1(y, predicted, classes):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from sklearn import metrics
-
-from course.exercises import exercise
 
 ex = exercise("6.2", rtol=1e-6, atol=1e-9)
 ex.hints(
@@ -1476,9 +1476,9 @@ def split_by_writer(writers, share, seed):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("6.3")
 ex.hints(
@@ -1677,9 +1677,9 @@ class GapStop(keras.callbacks.Callback):
 
 
 # %% tags=["grading"]
-import keras
-
 from course.exercises import exercise
+
+import keras
 
 ex = exercise("6.4")
 ex.hints(
@@ -1941,10 +1941,10 @@ def best_temperature(logits, y, temperatures):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.special import log_softmax, logsumexp, softmax
-
-from course.exercises import exercise
 
 ex = exercise("6.5")
 ex.hints(
@@ -2086,10 +2086,10 @@ def train_and_test(model, train, validation, test, epochs, patience):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import keras
 import numpy as np
-
-from course.exercises import exercise
 
 ex = exercise("6.6", start="peeking")
 ex.hints(

@@ -59,13 +59,13 @@ import time
 from math import prod
 from typing import NamedTuple
 
+from course import at_once, budget, check, claim, data, gradient, plots, predict, prove, record, seed, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from keras import layers, ops
 from scipy import signal
-
-from course import at_once, budget, check, claim, data, gradient, plots, predict, prove, record, seed, start
 
 rng = start("07")  # seeds everything from COURSE_SEED and sets the style of the figures
 BLUE, ORANGE, GREEN, PINK, SKY, RED = plots.COLOURS[:6]
@@ -1775,10 +1775,10 @@ def merged_layers(first, first_bias, second, second_bias):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.signal import convolve2d
-
-from course.exercises import exercise
 
 ex = exercise("7.2", atol=1e-6)
 
@@ -1966,11 +1966,11 @@ def inception_module(x, n1, r3, n3, r5, n5, p):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import keras
 import numpy as np
 from keras import layers
-
-from course.exercises import exercise
 
 ex = exercise("7.3", rtol=1e-2, atol=0.02)  # a GPU may multiply with ten bits
 
@@ -2209,11 +2209,11 @@ def residual_block(x, filters, stride):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import keras
 import numpy as np
 from keras import layers
-
-from course.exercises import exercise
 
 ex = exercise("7.4", rtol=1e-2, atol=0.03)  # a GPU may multiply with ten bits
 
@@ -2485,9 +2485,9 @@ def residual_backward(x, W1, W2, delta):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("7.5", rtol=1e-4, atol=1e-5)
 
@@ -2690,11 +2690,11 @@ def dense_block(x, growth, count):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import keras
 import numpy as np
 from keras import layers
-
-from course.exercises import exercise
 
 ex = exercise("7.6", rtol=1e-2, atol=0.03)  # a GPU may multiply with ten bits
 
@@ -2937,11 +2937,11 @@ def block_from_the_web(x, filters, stride):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import keras
 import numpy as np
 from keras import layers
-
-from course.exercises import exercise
 
 ex = exercise("7.7", rtol=1e-2, atol=0.03, start="as_found")  # a GPU may multiply with ten bits
 

@@ -52,6 +52,8 @@
 # made up, at random, each as large as such numbers usually are.
 
 # %%
+from course import at_once, budget, check, claim, data, gradient, plots, predict, prove, record, seed, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
@@ -59,8 +61,6 @@ from keras import layers, ops
 from scipy import integrate, linalg, stats
 from scipy.spatial import KDTree, Voronoi, voronoi_plot_2d
 from sklearn.decomposition import PCA
-
-from course import at_once, budget, check, claim, data, gradient, plots, predict, prove, record, seed, start
 
 rng = start("16")  # seeds everything from COURSE_SEED and sets the style of the figures
 CODE = 32  # how many numbers may be written down about a digit
@@ -1300,10 +1300,10 @@ def code_price(mean, log_variance):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.stats import norm
-
-from course.exercises import exercise
 
 ex = exercise("16.1")
 
@@ -1465,9 +1465,9 @@ def draw_code(mean, log_variance, epsilon):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("16.2")
 
@@ -1632,12 +1632,12 @@ def quantise(z, codes):
 
 
 # %% tags=["grading"]
+from course import gradient
+from course.exercises import exercise
+
 import numpy as np
 from keras import ops
 from scipy.spatial import KDTree
-
-from course import gradient
-from course.exercises import exercise
 
 ex = exercise("16.3", rtol=1e-4, atol=1e-4)
 
@@ -1822,10 +1822,10 @@ def revive(codes, z):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.spatial import KDTree
-
-from course.exercises import exercise
 
 ex = exercise("16.4")
 
@@ -2038,9 +2038,9 @@ def two_bounds(log_joint, log_q):
 # %% tags=["grading"]
 from decimal import Decimal
 
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("16.5")
 
@@ -2229,9 +2229,9 @@ def loss_from_the_web(x, reconstruction, mean, log_variance, beta):
 # %% tags=["grading"]
 import math
 
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("16.6", start="mean_price")
 
@@ -2393,9 +2393,9 @@ def decoder_step(W, b, z, x, rate):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("16.7", start="uphill")
 

@@ -51,6 +51,8 @@
 import textwrap
 import warnings
 
+from course import budget, check, claim, data, gradient, plots, predict, prove, record, seed, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
@@ -58,8 +60,6 @@ from keras import layers, ops
 from scipy import linalg, optimize, stats
 from scipy.spatial import distance
 from scipy.special import expit
-
-from course import budget, check, claim, data, gradient, plots, predict, prove, record, seed, start
 
 rng = start("17")  # seeds everything from COURSE_SEED and sets the style of the figures
 REAL, MADE = plots.COLOURS[1], plots.COLOURS[0]  # the colours of data and generator in all figures
@@ -1271,9 +1271,9 @@ def smoothed_loss(real, fake, target):
 # %% tags=["grading"]
 import math
 
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("17.1")
 
@@ -1457,9 +1457,9 @@ def generator_pulls(logits):
 # %% tags=["grading"]
 from decimal import Decimal, localcontext
 
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("17.2", atol=1e-9)
 
@@ -1659,11 +1659,11 @@ def generator_from_table(numbers, table):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import keras
 import numpy as np
 from keras import layers
-
-from course.exercises import exercise
 
 ex = exercise("17.3", rtol=1e-3, atol=1e-4)
 
@@ -1958,10 +1958,10 @@ def mode_report(samples, centres, radius, least):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.spatial import KDTree
-
-from course.exercises import exercise
 
 ex = exercise("17.4")
 
@@ -2162,9 +2162,9 @@ def nearest_training_pictures(made, training, at_once):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("17.5", atol=1e-5)
 
@@ -2433,9 +2433,9 @@ def one_round(w, c, b, x, z, rate):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("17.6", start="uphill_and_half_way", atol=1e-7)
 
@@ -2619,11 +2619,11 @@ def last_line(outputs):
 
 
 # %% tags=["grading"]
-import numpy as np
-from keras import ops
-
 from course import gradient
 from course.exercises import exercise
+
+import numpy as np
+from keras import ops
 
 ex = exercise("17.7", rtol=1e-3, atol=1e-5, start="both_mistakes")
 

@@ -58,14 +58,14 @@ import itertools
 import textwrap
 import time
 
+from course import budget, check, claim, data, gradient, plots, prove, record, seed, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from keras import layers, ops
 from scipy import optimize, stats
 from scipy.spatial.distance import cdist, jensenshannon
-
-from course import budget, check, claim, data, gradient, plots, prove, record, seed, start
 
 rng = start("18")  # seeds everything from COURSE_SEED and sets the style of the figures
 BLUE, ORANGE, GREEN, PINK = plots.COLOURS[:4]
@@ -1597,10 +1597,10 @@ def work_on_a_line(x, y):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.stats import wasserstein_distance
-
-from course.exercises import exercise
 
 ex = exercise("18.1")
 
@@ -1759,9 +1759,9 @@ def wasserstein_losses(real_scores, fake_scores):
 # %% tags=["grading"]
 import math
 
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("18.2")
 
@@ -1916,10 +1916,10 @@ def places_for_the_penalty(real, fake, rng):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.stats import kstest
-
-from course.exercises import exercise
 
 ex = exercise("18.3")
 
@@ -2125,11 +2125,11 @@ def penalty_of(critic, x):
 
 
 # %% tags=["grading"]
-import numpy as np
-from keras import ops
-
 from course import gradient
 from course.exercises import exercise
+
+import numpy as np
+from keras import ops
 
 ex = exercise("18.4", rtol=1e-3, atol=1e-4)
 
@@ -2340,9 +2340,9 @@ def normalise_spectrally(W, u, rounds):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("18.5", rtol=1e-5, atol=1e-7)
 
@@ -2591,9 +2591,9 @@ def clip_all(weights, c):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("18.6")
 
@@ -2805,9 +2805,9 @@ def critic_loss_from_the_web(real_scores, fake_scores, gradients, penalty_weight
 # %% tags=["grading"]
 import math
 
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("18.7", start="as_found")
 

@@ -45,14 +45,14 @@
 # Some of these digits stand upright, the others have been turned by a quarter or by a half. Which ones?
 
 # %%
+from course import at_once, budget, check, claim, data, plots, predict, prove, record, rewinder, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from keras import layers, ops
 from scipy import ndimage, special, stats
 from sklearn.linear_model import Ridge
-
-from course import at_once, budget, check, claim, data, plots, predict, prove, record, rewinder, start
 
 rng = start("20")  # seeds everything from COURSE_SEED and sets the style of the figures
 ANGLES = ["0°", "90°", "180°", "270°"]  # to the left, as everywhere in this chapter
@@ -1144,9 +1144,9 @@ def four_copies(pictures):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("20.1")
 
@@ -1315,9 +1315,9 @@ def label_after(label, moves):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("20.2")
 
@@ -1479,9 +1479,9 @@ def least_angle_loss(pictures, p):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("20.3")
 
@@ -1725,9 +1725,9 @@ def few_labels(labels, count, order):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("20.4")
 
@@ -1881,10 +1881,10 @@ def probe_scores(features, labels, new, penalty, classes):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.optimize import lsq_linear
-
-from course.exercises import exercise
 
 ex = exercise("20.5", rtol=1e-4, atol=1e-5)
 
@@ -2057,10 +2057,10 @@ def vote_of_neighbours(features, labels, new, k):
 # %% tags=["grading"]
 from collections import Counter
 
+from course.exercises import exercise
+
 import numpy as np
 from scipy.spatial.distance import cdist
-
-from course.exercises import exercise
 
 ex = exercise("20.6")
 
@@ -2222,10 +2222,10 @@ def turned_batch(pictures):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy import ndimage
-
-from course.exercises import exercise
 
 ex = exercise("20.7", start="from_the_web")
 

@@ -57,6 +57,8 @@
 # as the first?
 
 # %%
+from course import at_once, budget, check, claim, data, gradient, plots, predict, prove, record, rewinder, seed, start
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,8 +67,6 @@ from scipy import integrate, ndimage, spatial, special, stats
 from sklearn.linear_model import Ridge
 from sklearn.manifold import TSNE
 from sklearn.metrics.pairwise import paired_euclidean_distances
-
-from course import at_once, budget, check, claim, data, gradient, plots, predict, prove, record, rewinder, seed, start
 
 rng = start("21")  # seeds everything from COURSE_SEED and sets the style of the figures
 DIGITS = np.arange(10)
@@ -1497,9 +1497,9 @@ def roles_in_batch(rows):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("21.1")
 
@@ -1677,10 +1677,10 @@ def info_nce_of(scores):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.special import log_softmax
-
-from course.exercises import exercise
 
 ex = exercise("21.2")
 
@@ -1900,9 +1900,9 @@ def nt_xent_symmetric(a, b, temperature):
 # %% tags=["grading"]
 import math
 
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("21.3")
 
@@ -2148,10 +2148,10 @@ def uniformity_of(z, t=2.0):
 # %% tags=["grading"]
 from itertools import combinations
 
+from course.exercises import exercise
+
 import numpy as np
 from scipy.spatial.distance import pdist
-
-from course.exercises import exercise
 
 ex = exercise("21.4")
 
@@ -2335,10 +2335,10 @@ def information_proved(scores):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.special import softmax
-
-from course.exercises import exercise
 
 ex = exercise("21.5")
 
@@ -2528,10 +2528,10 @@ def weighted_neighbours(features, labels, new, k, temperature, classes):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.spatial.distance import cdist
-
-from course.exercises import exercise
 
 ex = exercise("21.6")
 
@@ -2791,9 +2791,9 @@ def info_nce_gradient(a, b, temperature):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("21.7")
 
@@ -3055,10 +3055,10 @@ def loss_from_the_web(z, temperature):
 
 
 # %% tags=["grading"]
+from course.exercises import exercise
+
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
-
-from course.exercises import exercise
 
 ex = exercise("21.8", start="as_printed")
 

@@ -47,9 +47,9 @@ def <NAME>(values):
 
 
 # %% tags=["grading"]
-import numpy as np
-
 from course.exercises import exercise
+
+import numpy as np
 
 ex = exercise("<N>.<K>")
 
@@ -122,10 +122,10 @@ TEMPLATE = (
 #   - "Author, Title, year"
 
 # %%
-import numpy as np
-import keras
-
 from course import budget, check, claim, data, plots, prove, record, start
+
+import keras
+import numpy as np
 
 rng = start("<NN>")
 
