@@ -29,7 +29,7 @@ $(READY): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-lab: $(READY)  ## open the lessons in JupyterLab
+lab: $(READY)  ## open your own copies of the lessons, work/, in JupyterLab
 	@$(BIN)/course lab
 
 grade: $(READY)  ## grade your answers: make grade CHAPTER=03, or all that there are

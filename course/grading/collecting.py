@@ -24,10 +24,10 @@ def kind_of(path):
         return None
     if not submission.of_course(path):
         return None
+    if path.name == "index.ipynb":
+        return False
     chapter = submission.chapter_of(path)
-    if chapter and (chapter in keys.known() or path.name[:2] == chapter):
-        return plugin.GradedNotebook
-    return False if path.name == "index.ipynb" else None
+    return plugin.GradedNotebook if chapter and (chapter in keys.known() or path.name[:2] == chapter) else None
 
 
 @pytest.hookimpl(wrapper=True)
