@@ -178,6 +178,10 @@ def test_plain_pytest_finds_the_plugin_and_leaves_others_alone(installed, built_
     assert run.returncode == 1 and "exercise 90.1 check FAILED" in run.stdout, run.stdout
     run = installed.run(*pytest_, "--nbval-lax", "90_stranger.ipynb", cwd=empty)
     assert run.returncode == 0 and "1 passed" in run.stdout and "exercise" not in run.stdout, run.stdout
+    # Asked for a second and a third time, as a checkout's conftest.py does, it is still there once.
+    (empty / "conftest.py").write_text('pytest_plugins = ["course.grading.collecting"]\n')
+    run = installed.run(*pytest_, "--nbval-lax", "-p", "course.grading.collecting", "mine.ipynb", cwd=empty)
+    assert run.returncode == 0 and run.stdout.count("exercise 90.3 check PASSED") == 1, run.stdout + run.stderr
     (empty / "test_other.py").write_text(
         "import sys\n\ndef test():\n"
         "    assert 'course.grading.collecting' in sys.modules\n"

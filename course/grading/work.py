@@ -329,7 +329,7 @@ def update(numbers=(), folder=None):
         mine = own_copy(folder, lesson)
         try:
             report.lines.append(f"{mine.stem}: {_update(mine, lesson, folder, stamp)}")
-        except (submission.BadNotebook, merging.MergeError, WorkError) as error:
+        except (submission.BadNotebook, merging.MergeError, WorkError, keys.BadKey) as error:
             report.problems.append(f"{mine.stem} is not updated and stays as it was: {error}")
         except OSError as error:
             what = error.strerror or error
@@ -352,9 +352,8 @@ def _update(mine, lesson, folder, stamp):
         base = merging.plain(json.loads(_read(base_path)))
     new = json.loads(fresh)
     metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
-    merged = merging.merge(
-        base, merging.plain(raw), merging.plain(new), key_of(lesson), metadata, new.get("metadata", {})
-    )
+    key = None if lesson.name == INDEX else keys.load(lesson.name[:2])
+    merged = merging.merge(base, merging.plain(raw), merging.plain(new), key, metadata, new.get("metadata", {}))
     write(stamp / mine.name, mine.read_bytes())
     if _state(mine) != before:
         raise WorkError(f"{mine.name} was saved by another program just now: run course update again")

@@ -218,6 +218,14 @@ def test_a_copy_that_is_no_notebook_stays_as_it_is_and_is_named(lessons, mine, t
     assert "course lab" in report.problems[0] or '"cells"' in text
 
 
+def test_a_key_that_cannot_be_used_is_named_and_nothing_is_written(lessons, mine):
+    work.fill()
+    before = solve(mine / NAME)
+    change(lessons)
+    (lessons.parent / "keys" / "90.json").write_text("{")
+    assert "keys/90.json is damaged" in work.update().problems[0] and (mine / NAME).read_bytes() == before
+
+
 def test_a_damaged_base_is_done_without(lessons, mine):
     work.fill()
     solve(mine / NAME)
