@@ -60,6 +60,23 @@ def decided(results):
 
 
 @walled
+def test_what_nobody_has_touched_is_open_and_a_helper_in_another_cell_is_named(world):
+    folder, _ = world
+    course = folder.parent / "course"
+    blank = (course / "notebooks" / NAME).read_text(encoding="utf-8")
+    (folder / "ben" / NAME).write_text(blank, encoding="utf-8")
+    notebook = answered(course, _90_1="# Exercise 90.1\ndef twice(x):\n    return double(x)\n")
+    notebook.cells.insert(1, nbformat.v4.new_code_cell("def double(x):\n    return 2 * x\n"))
+    (folder / "dan" / NAME).write_text(nbformat.writes(notebook), encoding="utf-8")
+    results, _ = grade(world, students=("ben", "dan"))
+    assert [(e["state"], e["hint"]) for e in results["ben"]["exercises"]] == [("open", "")] * 3
+    first = results["dan"]["exercises"][0]
+    assert first["state"] == "crashed" and first["note"].startswith(
+        "double is made in another cell of the notebook, the 2nd"
+    )
+
+
+@walled
 def test_a_class_is_graded_once_and_again_only_where_something_changed(world):
     first, done = grade(world)
     assert sorted(done) == ["anna", "ben", "cleo", "dan", "eve"]

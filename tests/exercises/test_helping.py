@@ -1,6 +1,6 @@
 """Help in steps: hints one after the other, and the reference's answer once an exercise is solved."""
 
-import json
+import dataclasses
 import shutil
 
 import pytest
@@ -17,10 +17,9 @@ def world(small, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_SOLUTIONS", str(tmp_path / "course" / "solutions"))
     monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
     monkeypatch.setattr(progress, "_session", {})
-    path = tmp_path / "course" / "keys" / "90.json"
-    form = json.loads(path.read_text())
-    form["exercises"]["90.1"]["hints"] = TEXTS
-    path.write_text(json.dumps(form))
+    key = keys.load("90")
+    key.exercises["90.1"] = dataclasses.replace(key.exercises["90.1"], hints=tuple(TEXTS))
+    (tmp_path / "course" / "keys" / "90.json").write_text(keys.as_text(key), encoding="utf-8")
     return tmp_path / "course"
 
 

@@ -1,12 +1,12 @@
 """Short questions on the way: judged in one line that never stops a notebook."""
 
-import json
+import dataclasses
 import shutil
 
 import numpy as np
 import pytest
 
-from course.exercises import questions
+from course.exercises import keys, questions
 from course.exercises.keys import ShortQuestion
 from course.exercises.outcomes import ExerciseError
 
@@ -62,8 +62,6 @@ def test_it_is_asked_of_the_key(small, tmp_path, monkeypatch, capsys):
         "question 90.a ✓ The sum of 1 and 2.",
         "question 90.a ○ put your answer in place of the three dots",
     ]
-    form = json.loads(path.read_text())
-    del form["short"]
-    path.write_text(json.dumps(form))  # a key of a chapter without questions
+    path.write_text(keys.as_text(dataclasses.replace(keys.load("90"), short={})), encoding="utf-8")
     with pytest.raises(ExerciseError, match="this chapter has none"):
         questions.ask("90.a", 3)
