@@ -14,7 +14,7 @@ WIDTH = 92  # columns that a notebook shows without breaking a line in the middl
 class Unsolved(Exception):
     """An exercise that is not solved yet. Shown as a few plain lines; it has no traceback to read.
 
-    state: "wrong" or "crashed". hint: the hint that was given, or "".
+    state: "wrong", "crashed", or, for nbgrader, "open". hint: the hint that was given, or "".
     """
 
     def __init__(self, message, state, hint=""):
@@ -45,7 +45,8 @@ def check(number, answer):
     state, text, hint = verdict(key, answer)
     if progress.in_notebook():
         progress.record(key, state)
-    if state not in ("passed", "open"):
+    # To nbgrader, a check that raises nothing is a right answer.
+    if state not in ("passed", "open") or (state == "open" and "NBGRADER_EXECUTION" in os.environ):
         raise Unsolved(text, state, hint)
     print(text)
 

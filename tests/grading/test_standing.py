@@ -12,6 +12,7 @@ from helpers import MEND, NAME, answered
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, start_new_kernel
 
 from course.exercises import progress
+from course.exercises.checking import Unsolved, check
 from course.files import load_notebook
 from course.grading import learner
 from course.lesson import settings
@@ -151,6 +152,16 @@ def test_reports_of_several_notebooks(own, small):
     several = json.loads(learner.as_json([("a.ipynb", verdicts), ("b.ipynb", verdicts[:1])]))
     assert [(one["notebook"], one["of"]) for one in several] == [("a.ipynb", 4), ("b.ipynb", 2)]
     assert learner.as_junit([("a.ipynb", verdicts), ("b.ipynb", verdicts)]).count("<testsuite ") == 2
+
+
+def test_to_nbgrader_an_open_exercise_has_failed(small, monkeypatch):
+    names = {}
+    exec("def twice(x):\n    raise NotImplementedError()\n", names)
+    check("90.1", names["twice"])
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    with pytest.raises(Unsolved, match="still open") as caught:
+        check("90.1", names["twice"])
+    assert caught.value.state == "open"
 
 
 def test_another_ones_notebook_is_no_progress(own, small, tmp_path):
