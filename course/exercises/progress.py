@@ -136,10 +136,15 @@ def digest(key):
 
 
 def standings(path=None):
-    """A Standing for each chapter that has a key, in order. Raises BadKey."""
+    """A Standing for each chapter that has a key, in order. One whose key cannot be used has no rows, and why it has
+    none for its title."""
     entries, found = read(path), []
     for number in keys.known():
-        chapter = keys.load(number)
+        try:
+            chapter = keys.load(number)
+        except keys.BadKey as error:
+            found.append(Standing(number, str(error), "", []))
+            continue
         rows = []
         for one in chapter.exercises.values():
             entry = entries.get(one.number, Entry())
@@ -183,7 +188,7 @@ def as_markdown(found):
         marks = " ".join(MARKS[row.kind] for row in standing.rows)
         points = " of ".join(map(str, standing.points))
         solved = f"{standing.count(SOLVED)} of {len(standing.rows)}"
-        link = f"[{standing.title}]({standing.stem}.ipynb)"
+        link = f"[{standing.title}]({standing.stem}.ipynb)" if standing.stem else standing.title
         lines.append(f"| {standing.number} | {link} | {marks} | {solved} | {points} |")
     lines += ["", "✓ solved · ✗ not right yet · ○ open · ↻ solved before the exercise was changed: check it again"]
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -178,6 +179,15 @@ def test_it_lies_beside_the_work(small, tmp_path, monkeypatch):
     monkeypatch.delenv("COURSE_SOLUTIONS")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert progress.place() == tmp_path / "data" / "deep-vision-in-keras" / name
+
+
+def test_a_key_that_cannot_be_used_hides_no_other_chapter(place, tmp_path, monkeypatch):
+    shutil.copytree(settings.keys_folder(), tmp_path / "keys")
+    (tmp_path / "keys" / "89.json").write_text("{")
+    monkeypatch.setenv("COURSE_KEYS", str(tmp_path / "keys"))
+    broken, whole = progress.standings()
+    assert broken.title.startswith("keys/89.json is damaged") and not broken.rows and len(whole.rows) == 3
+    assert "0 of 3 exercises solved" in progress.as_markdown([broken, whole])
 
 
 def test_only_a_notebooks_kernel_records(place, capsys):
