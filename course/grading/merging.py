@@ -21,16 +21,20 @@ may be no valid notebook, and is kept all the same.
 import ast
 import copy
 import difflib
+import functools
 import hashlib
+import importlib.util
 import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from course.exercises.cells import EXERCISE, untouched
 from course.grading import submission
 
 ALIKE = 0.5  # of two texts between two cells that correspond: from here on the one is taken for the other, changed
+WORD = re.compile(r"\w+|[^\w\s]")
 ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # Cells of a lesson whose ids do not depend on their text: how the build writes them.
 FIXED = {
@@ -401,7 +405,7 @@ def _increasing(pairs):
 
 
 def _alike(one, other):
-    matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
+    matcher = difflib.SequenceMatcher(None, WORD.findall(one), WORD.findall(other), autojunk=False)
     return matcher.real_quick_ratio() >= ALIKE and matcher.quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE
 
 
@@ -521,22 +525,31 @@ def _with_ids(cells, new):
     return made
 
 
+@functools.cache
+def _validator():
+    """A function that raises JsonSchemaValueException for what is no notebook of format 4.5. Made of nbformat's schema,
+    and without nbformat, which takes seconds to import."""
+    import fastjsonschema
+
+    folder = Path(importlib.util.find_spec("nbformat").origin).parent
+    schema = (folder / "v4" / "nbformat.v4.5.schema.json").read_text(encoding="utf-8")
+    return fastjsonschema.compile(json.loads(schema))
+
+
 def _valid(notebook):
     """The notebook, valid: whatever in a cell is against the format is left out, its text never."""
-    import nbformat
+    from fastjsonschema import JsonSchemaException
 
     def sound(cells):
         try:
-            nbformat.validate({**notebook, "cells": cells}, relax_add_props=True)
-        except nbformat.ValidationError:
+            _validator()({**notebook, "cells": cells})
+        except JsonSchemaException:
             return False
         return True
 
     if sound(notebook["cells"]):
         return notebook
-    try:
-        nbformat.validate({**notebook, "cells": []}, relax_add_props=True)
-    except nbformat.ValidationError:
+    if not sound([]):
         course = notebook["metadata"].get("course")
         notebook = {**notebook, "metadata": {"course": course} if course else {}}
     cells = []

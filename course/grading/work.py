@@ -12,6 +12,7 @@ lesson may hold somebody's answers: then the lesson is what git has of it, or wh
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -70,10 +71,9 @@ def lesson_of(number):
 
 
 def key_of(path):
-    """The key of the chapter that a lesson is of; None for the index, and where the key cannot be used."""
+    """The key of the chapter that a lesson is of; None for the index. Raises BadKey."""
     found = CHAPTER.fullmatch(Path(path).name)
-    with contextlib.suppress(keys.BadKey):
-        return keys.load(found[1]) if found else None
+    return keys.load(found[1]) if found else None
 
 
 def kept(folder, kind, name):
@@ -86,33 +86,42 @@ def kept(folder, kind, name):
 
 def pristine(path):
     """A lesson as the course has it, as bytes: the file; or, where that holds a learner's work, what git has of it, or
-    the file without what is the learner's."""
+    the file without what is the learner's. Raises BadKey, without which an answer cannot be told from a blank."""
     data = path.read_bytes()
     if not settings.in_checkout() or not holds_work(path):
         return data
     committed = _git("show", f"HEAD:./{path.name}", folder=path.parent)
     if committed is not None and not _holds_work(committed, path):
         return committed
-    raw = json.loads(data)
-    raw["cells"] = merging.cleaned(merging.plain(raw), key_of(path))
+    try:
+        raw = json.loads(data)
+        raw["cells"] = merging.cleaned(merging.plain(raw), key_of(path))
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise WorkError(f"{path} is no notebook any more: put the course's own file there again") from None
     return _text(raw).encode()
 
 
 def holds_work(path):
     """Whether the file of a lesson holds answers, changes or cells of a learner's. A file that is no notebook is one
-    that somebody's editor has spoilt, and counts."""
+    that somebody's editor has spoilt, and counts. Raises BadKey."""
     try:
         return _holds_work(path.read_bytes(), path)
     except OSError:
         return False
 
 
+_known = {}  # what `_holds_work` has found: a lesson is looked at more than once in a command
+
+
 def _holds_work(data, path):
-    try:
-        cells = merging.plain(json.loads(data))
-    except (ValueError, AttributeError, RecursionError):
-        return True
-    return bool(merging.written(cells, key_of(path)))
+    key = key_of(path)
+    asked = hashlib.sha256(data).digest(), path.name, key and key.made_from
+    if asked not in _known:
+        try:
+            _known[asked] = bool(merging.written(merging.plain(json.loads(data)), key))
+        except (ValueError, AttributeError, RecursionError):
+            _known[asked] = True
+    return _known[asked]
 
 
 def worked_in_place():
@@ -122,10 +131,13 @@ def worked_in_place():
         return []
     status = _git("status", "--porcelain", "--", "notebooks", "solutions", folder=settings.lessons_folder().parent)
     changed = {line[3:].strip('"') for line in (status or b"").decode(errors="replace").splitlines()}
-    modified = [path for path in lessons() if f"notebooks/{path.name}" in changed and path.name != INDEX]
-    return [
-        path for path in modified if holds_work(path) or (f"solutions/{path.name}" not in changed and _was_run(path))
-    ]
+    found = []
+    for path in lessons():
+        if f"notebooks/{path.name}" in changed and path.name != INDEX:
+            with contextlib.suppress(keys.BadKey):
+                if holds_work(path) or (f"solutions/{path.name}" not in changed and _was_run(path)):
+                    found.append(path)
+    return found
 
 
 def _was_run(path):
@@ -163,20 +175,13 @@ def fill(folder=None):
         raise WorkError(f"{folder} is where the course itself is kept: name another folder for your work")
     (folder / settings.KEPT).mkdir(parents=True, exist_ok=True)
     for lesson in lessons():
-        mine = own_copy(folder, lesson)
-        if mine is None:
-            data = lesson.read_bytes()
-            inside = settings.in_checkout() and holds_work(lesson)
-            write(kept(folder, "base", lesson.name), pristine(lesson) if inside else data)
-            write(folder / lesson.name, data)
-            (moved if inside else made).append(lesson)
-        elif _unread(mine, folder, lesson):
-            fresh = pristine(lesson)
-            if fresh == mine.read_bytes():  # its base was lost
-                write(kept(folder, "base", lesson.name), fresh)
-                continue
-            write(mine, fresh)
-            write(kept(folder, "base", lesson.name), fresh)
+        try:
+            done = _fill(folder, lesson)
+        except (keys.BadKey, WorkError) as error:
+            report.problems.append(f"{lesson.stem} is left as it is: {error}")
+            continue
+        if done:
+            (moved if done == "moved" else made).append(lesson)
     if made:
         names = [path.stem[:2] for path in made if path.name != INDEX]
         report.lines.append(f"put into {folder}: {_listed('chapter', names) if names else 'the index'}")
@@ -186,6 +191,23 @@ def fill(folder=None):
         )
     report.lines += put_back_lines()
     return report
+
+
+def _fill(folder, lesson):
+    """Put the copy of one lesson into a learner's folder: "made", "moved" where it is the learner's work, or None where
+    there was one."""
+    mine, base = own_copy(folder, lesson), kept(folder, "base", lesson.name)
+    if mine is None:
+        data, fresh = lesson.read_bytes(), pristine(lesson)
+        write(base, fresh)
+        write(folder / lesson.name, data)
+        return "made" if data == fresh else "moved"
+    if _unread(mine, folder, lesson):
+        fresh = pristine(lesson)
+        if fresh != mine.read_bytes():  # else its base was lost
+            write(mine, fresh)
+        write(base, fresh)
+    return None
 
 
 def put_back_lines():
@@ -232,8 +254,9 @@ def changed(folder=None):
     """The lessons that have changed since the copies in a learner's folder were made or updated: their paths."""
     folder, found = Path(folder or settings.work_folder()), []
     for lesson in lessons():
-        if own_copy(folder, lesson) and _newer(lesson, _read(kept(folder, "base", lesson.name))):
-            found.append(lesson)
+        with contextlib.suppress(keys.BadKey, WorkError):  # `fill` says so
+            if own_copy(folder, lesson) and _newer(lesson, _read(kept(folder, "base", lesson.name))):
+                found.append(lesson)
     return found
 
 
@@ -352,8 +375,9 @@ def _update(mine, lesson, folder, stamp):
         base = merging.plain(json.loads(_read(base_path)))
     new = json.loads(fresh)
     metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
-    key = None if lesson.name == INDEX else keys.load(lesson.name[:2])
-    merged = merging.merge(base, merging.plain(raw), merging.plain(new), key, metadata, new.get("metadata", {}))
+    merged = merging.merge(
+        base, merging.plain(raw), merging.plain(new), key_of(lesson), metadata, new.get("metadata", {})
+    )
     write(stamp / mine.name, mine.read_bytes())
     if _state(mine) != before:
         raise WorkError(f"{mine.name} was saved by another program just now: run course update again")
