@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc):
         ("changed_path", [path for path, why in plan.items() if why or asked]),
     ):
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, paths, ids=[path.stem for path in paths])
+            metafunc.parametrize(name, paths, ids=[path.stem for path in paths], scope="module")
 
 
 def part_of(item):
