@@ -56,7 +56,7 @@ def execute(notebook, chapter, progress=None, **environment):
         client.on_cell_executed = lambda cell, cell_index, **_: progress(cell_index + 1, len(notebook.cells))
     metadata = copy.deepcopy(notebook.metadata)
     try:
-        client.execute(env=variables(environment), stderr=subprocess.DEVNULL)
+        client.execute(env=variables(environment), stderr=subprocess.DEVNULL, cleanup_kc=True)
     except CellExecutionError as error:
         raise ExecutionError(explain(chapter, at["cell"], error)) from None
     except DeadKernelError:

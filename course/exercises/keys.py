@@ -180,10 +180,11 @@ def as_text(key):
     short = {number: vars_of(one) | {"answer": values.encode(one.answer)} for number, one in key.short.items()}
     fields = {name: getattr(key, name) for name in key.__dataclass_fields__}
     form = {"format": FORMAT, **fields, "exercises": exercises, "short": short}
-    return json.dumps({**form, "sha256": _sum(form)}, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps({**form, "sha256": checksum(form)}, indent=1, ensure_ascii=False) + "\n"
 
 
-def _sum(form):
+def checksum(form):
+    """SHA-256 of a key's form, by which its file tells whether it is as it was written."""
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
 
@@ -192,7 +193,7 @@ def from_text(text, name, remedy):
     and ends with the remedy."""
     try:
         form = json.loads(text)
-        whole = form.pop("sha256", None) == _sum(form)
+        whole = form.pop("sha256", None) == checksum(form)
         version = form.pop("format")
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         raise BadKey(f"{name} is damaged, it is no whole key: {remedy}") from None
