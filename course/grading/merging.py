@@ -253,6 +253,25 @@ class _Match:
                     self.dropped.add(i)
                 seen.add(cell["source"].strip())
 
+        self._without_ids()
+
+    def _without_ids(self):
+        """Where neither an id nor a base tells, a cell that is like one of the lesson's may be an earlier state of it: it
+        stands above that one, so that what follows meets the lesson's."""
+        edges = [(-1, -1), *_increasing(sorted(self.slots.items())), (len(self.mine), len(self.new))]
+        for (i0, j0), (i1, j1) in zip(edges, edges[1:]):
+            free = [j for j in range(j0 + 1, j1) if j not in self.slots.values()]
+            for i in range(i0 + 1, i1):
+                cell = self.mine[i]
+                if not cell["id"] and i in self.own() and i not in sum(self.copies.values(), []):
+                    for j in free:
+                        if cell["cell_type"] == self.new[j]["cell_type"] and _alike(
+                            cell["source"], self.new[j]["source"]
+                        ):
+                            self.copies.setdefault(j, []).append(i)
+                            free = [k for k in free if k > j]
+                            break
+
     def edited(self, i):
         """Whether a cell in a slot is the lesson's and the learner changed it."""
         if i in self.answers or not self.mine[i]["source"].strip():

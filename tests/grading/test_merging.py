@@ -231,6 +231,9 @@ def test_a_notebook_without_ids_as_colab_saves_it(base):
         c["source"] for c in NEW if c["id"] != "exercise-90-1"
     ]
     assert ANSWER in said and "mine = 1" in said
+    assert said.index("A sum of two numbers, and more.") - said.index("# Adding") in (2, 3)
+    if base is None:  # what the lesson said before might be the learner's: above what it says now
+        assert said.index("A sum of two numbers.") == said.index("A sum of two numbers, and more.") - 1
     if base:
         assert found.own == 1  # without a base, cells that the lesson no longer has might be anybody's, and stay
 
