@@ -1195,7 +1195,7 @@ claim(
 # | normalisation and ReLU *before* each convolution | nothing stands on the shortcut (He et al., 2016b) |
 # | random crop after 4 pixels of padding, random flip | the same picture hardly ever comes twice |
 # | SGD with Nesterov momentum 0.9 | the paper's optimiser |
-# | rate rising to 0.1 over 2.5 epochs of 40, then a cosine to 0 | the first steps from random weights are the riskiest |
+# | rate rising to 0.1 over 2.5 epochs of 40, then a cosine | the first steps from random weights are the riskiest |
 # | weight decay, not on offsets, factors and biases | keeps the kernels small |
 # | half precision on a GPU | faster, in about half the memory; the weights are kept in single precision |
 #
