@@ -256,8 +256,8 @@ class _Match:
         self._without_ids()
 
     def _without_ids(self):
-        """Where neither an id nor a base tells, a cell that is like one of the lesson may be an earlier state of that one.
-        It stands above it, so that what follows meets the lesson."""
+        """Where neither an id nor a base tells, a cell that is like one of the lesson may be an earlier state of it. It
+        stands above that one, so that what follows meets the lesson."""
         edges = [(-1, -1), *_increasing(sorted(self.slots.items())), (len(self.mine), len(self.new))]
         for (i0, j0), (i1, j1) in zip(edges, edges[1:]):
             free = [j for j in range(j0 + 1, j1) if j not in self.slots.values()]
