@@ -37,7 +37,7 @@ grade: $(READY)  ## grade your answers: make grade CHAPTER=03, or all that there
 	@$(BIN)/course grade $(CHAPTER) || test $$? = 1
 
 test: $(READY) lint  ## run every test, on the quick budget; ALL=1 trains every chapter again
-	$(THREADS) COURSE_BUDGET=quick $(BIN)/python -m pytest -q --nbval-lax -n auto --maxprocesses 4 --dist loadgroup \
+	$(THREADS) COURSE_BUDGET=quick $(BIN)/python -m pytest -q --nbval-lax -n auto --maxprocesses 4 --dist loadfile \
 		--chapters "$(CHAPTERS)" $(if $(ALL),--whole) $(if $(CHAPTERS),tests/chapters,tests) $(NOTEBOOKS)
 
 lint: $(READY)

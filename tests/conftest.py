@@ -1,5 +1,5 @@
-"""What the tests share: the choice of chapters, a small chapter without Keras, a seed that is printed, and how the
-tests are spread over processes."""
+"""What the tests share: the choice of chapters, a small chapter without Keras, a seed that is printed, and how long
+each part took."""
 
 import os
 import random
@@ -14,8 +14,6 @@ from course.authoring import build, chapters, plugin
 
 SMALL = Path(__file__).parent / "small"
 os.environ["COURSE_PROGRESS"] = "off"  # what tests check is no learner's progress
-# A group of tests runs in one process, one after the other. Graders of classes share user ids and count processes.
-SANDBOXED = ("tests/classroom/test_classroom.py", "tests/classroom/test_hostile.py")
 
 
 def pytest_generate_tests(metafunc):
@@ -28,27 +26,6 @@ def pytest_generate_tests(metafunc):
     ):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, paths, ids=[path.stem for path in paths], scope="module")
-
-
-def part_of(item):
-    """The part of the suite that a test belongs to: a chapter, a file that must not run beside itself, or a folder."""
-    if "callspec" in dir(item):
-        for name in ("chapter_path", "changed_path"):
-            if name in item.callspec.params:
-                return f"chapter {item.callspec.params[name].name[:2]}"
-    path = item.nodeid.split("::")[0]
-    if path.endswith(".ipynb"):
-        return f"notebook {Path(path).name[:2]}"
-    return "sandbox" if path in SANDBOXED else path.removesuffix(".py")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Group the tests by part, the longest parts first, so that no process waits for another at the end."""
-    whole = {f"notebook {path.name[:2]}" for path, why in plugin.plan(config).items() if why}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(part_of(item)))
-    items.sort(key=lambda item: ("sandbox" != part_of(item), part_of(item) not in whole))
 
 
 def pytest_terminal_summary(terminalreporter):
