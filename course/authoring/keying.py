@@ -105,7 +105,10 @@ def _exercise(chapter, spec, secret):
         questions = keys.pack_questions(cases)
         answers = keys.pack_answers([spec.expected(case) for case in cases], mistakes)
     except values.WireError as error:
-        raise ExerciseError(f"exercise {spec.number}: a case or an outcome cannot be kept: {error}") from None
+        line = next(line for line, cell in chapter.grading if cell == text)
+        raise ExerciseError(
+            f"{chapter.path.name}:{line}: exercise {spec.number}: a case or an outcome cannot be kept: {error}"
+        ) from None
     return ExerciseKey(
         spec.number,
         name,

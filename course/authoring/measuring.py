@@ -62,11 +62,7 @@ def measure(source, budget, seeds, say=print, folder=None, deadline=None):
     The other budget's record stays. Returns `Measured`; raises MeasureError where `COURSE_SCALE` is set and no folder
     is given.
     """
-    if settings.scale() != 1 and folder is None:
-        raise MeasureError(
-            "COURSE_SCALE is set, and what such runs give is no record: write it elsewhere, --out FOLDER"
-        )
-    folder, chapter, found, lasted = Path(folder or RESULTS), source.name[:2], Measured(), []
+    folder, chapter, found, lasted = place_of_records(folder), source.name[:2], Measured(), []
     for seed in seeds:
         name, left = f"{chapter} {budget}, seed {seed}", None
         if deadline:
