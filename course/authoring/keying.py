@@ -101,11 +101,14 @@ def _exercise(chapter, spec, secret):
             use = question.use()
             outcomes = [asking.run(use, wrong, case) for case in cases]
         mistakes.append(Mistake(wrong.__name__, " ".join(wrong.__doc__.split()), outcomes))
+    line = next(line for line, cell in chapter.grading if cell == text)
     try:
-        questions = keys.pack_questions(cases)
-        answers = keys.pack_answers([spec.expected(case) for case in cases], mistakes)
+        expected = [spec.expected(case) for case in cases]
+    except ExerciseError as error:
+        raise ExerciseError(f"{chapter.path.name}:{line}: {error}") from error
+    try:
+        questions, answers = keys.pack_questions(cases), keys.pack_answers(expected, mistakes)
     except values.WireError as error:
-        line = next(line for line, cell in chapter.grading if cell == text)
         raise ExerciseError(
             f"{chapter.path.name}:{line}: exercise {spec.number}: a case or an outcome cannot be kept: {error}"
         ) from None

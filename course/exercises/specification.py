@@ -115,6 +115,8 @@ class Exercise:
         """The Outcome that an answer must have on this case."""
         try:
             return Outcome(plain(self.judge(*(fresh(argument) for argument in case))))
+        except (NameError, ImportError) as error:  # a slip in the oracle, and nothing that an answer must raise
+            raise ExerciseError(f"exercise {self.number}: its oracle fails: {type(error).__name__}: {error}") from error
         except Exception as error:
             return Outcome(raised=Raised.of(error))
 
