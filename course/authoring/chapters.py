@@ -31,6 +31,8 @@ STARS = re.compile(r"\*\*Exercise (\d+\.\d+)\s+(★+)")
 TAG = re.compile(r"\\tag\{(\d+\.\d+)\}")
 MARK = re.compile(r"(?m)^# %%(.*)\n")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+TAGS = ("aside", "grading")  # what an author may tag a code cell with
+UNFOLDED = ("answer", "check", "ask")  # the roles of cells that a learner works in, which stay open
 
 
 class ChapterError(Exception):
@@ -40,7 +42,7 @@ class ChapterError(Exception):
 @dataclass(frozen=True)
 class Chapter:
     """One chapter. number: "03". stem: "03_convolution". header: see HEADER. cells: jupytext's, header left out,
-    each code cell with its part in `metadata.course` ("role", and for exercises "exercise").
+    each code cell with its part in `metadata.course` ("role", for exercises "exercise", and "aside" where it is one).
     lines: for each cell, the number of its first line in the source. points: dict from exercise number to its stars.
     grading: the cells tagged "grading", which reach no notebook, each as (number of its first line, text)."""
 
@@ -142,17 +144,35 @@ def read_chapter(path):
     header = read_header(cells[0].source, path.name)
     kept, lines, points = [], [], {}
     for cell, line in zip(cells[1:], marks[1:]):
-        if "grading" in cell.metadata.get("tags", []):
+        place = f"{path.name}:{line}"
+        tags = tags_of(cell, place)
+        if "grading" in tags:
             continue
         if cell.cell_type == "markdown":
             points.update({number: len(stars) for number, stars in STARS.findall(cell.source)})
             cell.metadata = {}
         else:
-            cell.metadata = {"course": part(cell.source, f"{path.name}:{line}")}
+            course = part(cell.source, place)
+            if "aside" in tags:
+                if course["role"] in UNFOLDED:
+                    raise ChapterError(f"{place}: a cell that a learner works in is no aside: take the tag away")
+                course["aside"] = True
+            cell.metadata = {"course": course}
         kept.append(cell)
         lines.append(line)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Chapter(path.stem[:2], path.stem, path, digest, header, kept, lines, points, grading_cells(text))
+
+
+def tags_of(cell, place):
+    """The tags that an author gave a cell of a source: a list, of words in TAGS. place: its file and line. Raises
+    ChapterError for other words, and for text with a tag."""
+    tags = cell.metadata.get("tags", [])
+    if unknown := [tag for tag in tags if tag not in TAGS]:
+        raise ChapterError(f"{place}: unknown tags {unknown}; known are {list(TAGS)}")
+    if tags and cell.cell_type != "code":
+        raise ChapterError(f"{place}: only a code cell is tagged {tags[0]!r}; this one is {cell.cell_type}")
+    return tags
 
 
 def read_header(text, name):
@@ -337,6 +357,11 @@ def _line_of(error, path):
 def role(cell):
     """The part that a cell of a Chapter, or of a notebook derived from it, plays; see `part`."""
     return cell.metadata.get("course", {}).get("role")
+
+
+def is_aside(cell):
+    """Whether a cell of a Chapter, or of a notebook derived from it, is folded away."""
+    return cell.metadata.get("course", {}).get("aside", False)
 
 
 def promised(chapter, verb):

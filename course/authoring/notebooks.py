@@ -6,6 +6,10 @@ import hashlib
 from course.authoring import chapters
 
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+# What folds an aside: JupyterLab and Notebook 7 read the first key, Colab the second, the website a tag. VS Code keeps
+# to itself which cells are folded, and reads nothing of it in a file.
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}
+FOLDED_TAG = "hide-input"
 COMPARED = ("proof", "claim", "check")  # the roles of cells whose printed lines nbval compares
 
 
@@ -37,8 +41,12 @@ def derive(chapter):
             metadata["nbgrader"] = _nbgrader(name, role, chapter.points[number])
         if role == "ask":
             name = f"question-{course['question'].replace('.', '-')}"
-        if role in COMPARED:
-            metadata["tags"] = ["nbval-check-output"] + ["raises-exception"] * (role == "check")
+        tags = ["nbval-check-output"] * (role in COMPARED) + ["raises-exception"] * (role == "check")
+        if chapters.is_aside(cell):
+            metadata |= copy.deepcopy(FOLDED)
+            tags.append(FOLDED_TAG)
+        if tags:
+            metadata["tags"] = tags
         cells.append(v4.new_code_cell(cell.source, metadata=metadata, id=name or unique_id(cell.source, taken)))
     cells.append(v4.new_markdown_cell(navigation(chapter, "../notebooks/index.ipynb"), id="navigation"))
     metadata = {

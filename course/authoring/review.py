@@ -12,6 +12,7 @@ from course.lesson import settings
 PREREQUISITES = {"Python", "NumPy", "school calculus"}
 WORDS = (1500, 4500)
 EXERCISES = (5, 8)
+ASIDE = re.compile(r"# @title \S")
 WRONG, RIGHT, CASES = 4, 1, 8  # at least so many of an exercise
 
 
@@ -35,7 +36,7 @@ def strict():
 
 def problems(chapter):
     """All Problems that the source shows without being run."""
-    parts = (_teaching, _equations, _claims, _exercises, _short_questions, _size)
+    parts = (_teaching, _equations, _claims, _exercises, _short_questions, _asides, _size)
     return [problem for part in parts for problem in part(chapter)]
 
 
@@ -146,6 +147,15 @@ def _short_questions(chapter):
                 yield Problem(chapter.place(place), f'question {number} says nothing to an answer: add {word}="..."')
         if isinstance(one.answer, str) and one.answer not in one.choices:
             yield Problem(chapter.place(place), f"question {number}: its answer is none of its choices=(...)")
+
+
+def _asides(chapter):
+    """A folded cell shows its first line in JupyterLab, and its title in Colab."""
+    for cell in chapter.cells:
+        if chapters.is_aside(cell) and not ASIDE.match(cell.source):
+            yield Problem(
+                chapter.place(cell), "an aside begins with a line that says what it holds: # @title Draws figure 3.2"
+            )
 
 
 def _independence(chapter, answers):

@@ -116,6 +116,36 @@ def test_an_edit_of_code_runs_everything(course, ran):
     assert "the lesson 3" in notebook_text(load_notebook(chapter.solution))
 
 
+FOLDED = '# %% tags=["aside"]\n# @title Trains it\ntrained = add(1, 2)'
+
+
+def test_an_aside_is_folded_in_both_notebooks_and_nothing_is_run(course, ran):
+    before = chapters.read_chapter(course)
+    chapter = edit(course, "# %%\ntrained = add(1, 2)", FOLDED)
+    assert evidence.digest(chapter) == evidence.digest(before)
+    assert build.build(chapter) is True and ran == [] and build.differences(chapter) == []
+    for path in (chapter.solution, chapter.notebook):
+        cells = load_notebook(path).cells
+        (cell,) = (c for c in cells if "@title" in c.source)
+        assert cell.metadata == {
+            "cellView": "form",
+            "course": {"aside": True, "role": "lesson"},
+            "jupyter": {"source_hidden": True},
+            "tags": ["hide-input"],
+        }
+        assert cell.outputs[0].text == "lesson 3\n"
+        assert [c.id for c in cells if c.id != cell.id and "jupyter" in c.metadata] == []
+    build.build(edit(course, FOLDED, "# %%\ntrained = add(1, 2)"))
+    assert ran == [] and "source_hidden" not in notebook_text(load_notebook(chapter.notebook))
+
+
+def test_a_folded_proof_is_compared_as_before(course, ran):
+    chapter = edit(course, '# %%\nprove("90.1"', '# %% tags=["aside"]\n# @title Proof of (90.1)\nprove("90.1"')
+    build.build(chapter)
+    (cell,) = (c for c in load_notebook(chapter.notebook).cells if "@title" in c.source)
+    assert cell.metadata.tags == ["nbval-check-output", "hide-input"] and "✓" in cell.outputs[0].text and ran == []
+
+
 def test_an_edit_leaves_other_ids_alone(course):
     before = chapters.read_chapter(course)
     after = edit(course, "return a + b", "return b + a")
@@ -171,6 +201,12 @@ def test_an_error_inside_a_library_shows_the_authors_line(course):
         ('ask("90.a", 3,', 'print()\nask("90.a", 3,', "a question on the way is one call"),
         ('exercise("90.1")', 'exercise("90.1")\nex.hints("a", "b", "c", "d")', "ex.hints takes one to 3 texts"),
         ("# title: Adding", "# titel: Adding", "no field 'title'"),
+        ('# %%\ncheck("90.1"', '# %% tags=["aside"]\ncheck("90.1"', r"90_adding.py:\d+: a cell that a learner"),
+        ("# %%\n# Exercise 90.1", '# %% tags=["aside"]\n# Exercise 90.1', "a cell that a learner works in is no aside"),
+        ('# %%\nask("90.a"', '# %% tags=["aside"]\nask("90.a"', "90_adding.py:36: a cell that a learner works in"),
+        ("# %%\ntrained", '# %% tags=["aside"]\ntrained', "90_adding.py:26: an aside begins with a line that says"),
+        ("# %%\ntrained", '# %% tags=["asides"]\ntrained', r"90_adding.py:26: unknown tags \['asides'\]; known are"),
+        ("# %% [markdown]\n# Sum", '# %% [markdown] tags=["aside"]\n# Sum', "90_adding.py:12: only a code cell is"),
     ],
 )  # fmt: skip
 def test_what_the_tests_would_refuse_is_refused_with_file_and_line(course, before, after, words):
