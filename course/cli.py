@@ -381,8 +381,8 @@ def grade_class(
 
 
 def class_keys(paths):
-    """A function that gives a class's key for a chapter's number and the secret: read from the files at `paths` (or in
-    the folders there), or else made of the chapter's source."""
+    """A function that gives a class's key for a chapter's number and a function that reads the secret: read from the
+    files at `paths` (or in the folders there), or else made of the chapter's source."""
     from course.classroom.runner import GraderError
     from course.exercises import keys
 
@@ -403,7 +403,7 @@ def class_keys(paths):
         from course.authoring import chapters, keying
 
         try:
-            return keying.make(chapters.read_chapter(chapters.source_of(number)), secret)
+            return keying.make(chapters.read_chapter(chapters.source_of(number)), secret())
         except chapters.ChapterError as error:
             raise GraderError(
                 f"{error}. Without the chapters' sources, a class is graded from a key: --key FILE, made by course key"

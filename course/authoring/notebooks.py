@@ -98,18 +98,25 @@ def navigation(chapter, index, known=None):
 def title_cell(chapter):
     """The Markdown that the header becomes."""
     h = chapter.header
+    points = (
+        f"**You need:** {', '.join(h['needs'])}.",
+        f"**You will meet:** {', '.join(h['teaches'])}.",
+        "Shift+Enter runs a cell. Cells folded to three dots hold imports, drawings and what proofs compare with: run "
+        "them like any other, and read past them.",
+        "The exercises come last, each with a check below it. To have all graded, save, and type "
+        f"`make grade CHAPTER={chapter.number}` in a terminal, or `course grade {chapter.number}` where the course was "
+        "installed with pip.",
+        "**Back after a pause?** Run the first cell of the exercises: it brings back what the lesson defines, without "
+        "training.",
+        "**No module named 'course'?** Put the course's wheel beside this notebook and run "
+        "`%pip install deep_vision_in_keras-*.whl`.",
+    )
+    # Folded, so that the question and its first image stand on the first screen.
     return (
         f"# {int(chapter.number)}. {h['title']}\n\n"
         f"*Part {h['part']} · about {h['minutes']} minutes · {', '.join(h['data'])}*\n\n"
-        f"**You need:** {', '.join(h['needs'])}. **You will meet:** {', '.join(h['teaches'])}.\n\n"
-        "Run a cell with Shift+Enter. The outputs you see were made on a laptop; running a cell replaces them. "
-        "The exercises come last, and each has a check below it. "
-        f"To have them all graded, save, and type `make grade CHAPTER={chapter.number}` in a terminal, or, where the "
-        f"course was installed with pip, `course grade {chapter.number}`. "
-        "**Back after a pause?** Go to the first cell of the exercises and run it: it brings back what the lesson "
-        "defines, in seconds and without training. "
-        "**No module named 'course'?** Put the course's wheel beside this notebook and run "
-        "`%pip install deep_vision_in_keras-*.whl`."
+        "<details><summary>What you need, how this notebook works, and what to do where <code>course</code> is missing"
+        "</summary>\n\n" + "\n".join(f"- {point}" for point in points) + "\n\n</details>"
     )
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 from course import __version__
@@ -208,7 +208,8 @@ class Results:
 def grade_class(options, class_key, say: Callable = lambda *_: None):
     """Grade every submission that needs it. Returns (all results, Unread files, References by chapter).
 
-    class_key: gives the class's ChapterKey for a chapter's number and the secret. say: called with an event's name and
+    class_key: gives the class's ChapterKey for a chapter's number and a function that reads the secret, or makes it,
+    for keys that are drawn now. say: called with an event's name and
     what belongs to it: ("found", submissions, unread), ("sealing", chapter), ("begin", to do, already done),
     ("graded", result). Raises GraderError. A killed run goes on where it stopped.
     """
@@ -218,7 +219,7 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
         if options.students:
             found = [one for one in found if one.student in options.students]
         say("found", found, unread)
-        secret = read_secret(options.seed_file or options.out / "secret-seed")
+        secret = cache(partial(read_secret, options.seed_file or options.out / "secret-seed"))
         references = {}
         for number in sorted({one.chapter for one in found}):
             say("sealing", number)

@@ -1,4 +1,4 @@
-"""One style for all figures, and the two pictures that every chapter needs."""
+"""One style for all figures, and the drawings that several chapters need."""
 
 from itertools import cycle
 
@@ -30,6 +30,39 @@ def use_style():
             "savefig.bbox": "tight",
         }
     )
+
+
+def draw_image(axis, image, title="", signed=False, bound=None):
+    """Draw one image with a thin frame on a Matplotlib axis.
+
+    image: (height, width), drawn in grey from 0 to `bound` (its largest value, if None), or (height, width, 3), drawn
+    as it is. signed: 0 is drawn white, positive values purple and negative ones orange, from -bound to bound.
+    """
+    import numpy as np
+
+    image = np.asarray(image)
+    bound = bound or float(np.abs(image).max()) or 1.0
+    axis.imshow(image, cmap="PuOr" if signed else "gray", vmin=-bound if signed else 0, vmax=bound)
+    axis.set(xticks=[], yticks=[])
+    axis.set_title(title)
+    axis.spines[:].set(visible=True, color="#aaaaaa", linewidth=0.5)
+
+
+def draw_numbers(axis, values, title="", box=None, size=10):
+    """Draw a small array (rows, columns) as a grid of its numbers, coloured by their sign.
+
+    box: (row, column, height, width) of a thick frame around some of them. size: of the digits, in points.
+    """
+    import numpy as np
+    from matplotlib.patches import Rectangle
+
+    values = np.asarray(values)
+    draw_image(axis, values, title, signed=True, bound=2 * float(np.abs(values).max()))
+    for (row, column), value in np.ndenumerate(values):
+        axis.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=size)
+    if box:
+        row, column, height, width = box
+        axis.add_patch(Rectangle((column - 0.5, row - 0.5), width, height, fill=False, lw=3, ec=COLOURS[0]))
 
 
 def show_images(images, titles=(), columns=10, size=1.0, signed=False, limits=None):

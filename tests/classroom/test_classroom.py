@@ -12,7 +12,7 @@ from datetime import datetime
 
 import nbformat
 import pytest
-from helpers import NAME, TWICE, WALL, answered, class_key, point_at, walled
+from helpers import NAME, TWICE, WALL, answered, class_key, drawn_key, point_at, walled
 
 from course import cli, files
 from course.authoring import chapters, keying
@@ -48,7 +48,7 @@ def options(world, **more):
 def grade(world, **more):
     """Grade; the results by student and how many were graded this time."""
     events = []
-    results, _, _ = runner.grade_class(options(world, **more), class_key, lambda *event: events.append(event))
+    results, _, _ = runner.grade_class(options(world, **more), drawn_key, lambda *event: events.append(event))
     return {r["student"]: r for r in results}, [e[1]["student"] for e in events if e[0] == "graded"]
 
 
@@ -131,7 +131,7 @@ def test_a_killed_run_goes_on_where_it_stopped(world):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runner.grade_class(options(world), class_key, die)
+        runner.grade_class(options(world), drawn_key, die)
     kept = {r["student"]: r for r in seen}
     results, done = grade(world)
     assert not set(done) & {s for s in kept if s != "eve"}
@@ -164,7 +164,7 @@ def test_a_full_disk_and_a_vanished_folder_are_said_and_lose_nothing(world, monk
             shutil.rmtree(world[1])
 
     with pytest.raises(runner.GraderError, match="has vanished"):
-        runner.grade_class(options(world, force=True, seed_file=world[0].parent / "seed"), class_key, vanish)
+        runner.grade_class(options(world, force=True, seed_file=world[0].parent / "seed"), drawn_key, vanish)
 
 
 @walled
@@ -271,6 +271,7 @@ def test_a_class_is_graded_from_its_key_where_there_are_no_sources(world, tmp_pa
         runner.grade_class(options(world), cli.class_keys(()))
     result = run(*graded, "--key", key)
     assert result.returncode == 0 and "2 graded" in result.stdout, result.stderr + result.stdout
+    assert not (world[1] / "secret-seed").exists(), "a key that is made already needs no secret"
     results = {s: json.loads((world[1] / "results" / s / "90_adding.json").read_text()) for s in ("anna", "ben")}
     assert decided(results) == decided(at_home)
     assert results["ben"]["exercises"][0]["hint"] == "That is three times."
@@ -320,5 +321,5 @@ def test_a_cluster_gives_the_same_results_though_a_worker_dies(world):
                 killed.append(list(cluster.workers.values())[0].pid)
                 os.kill(killed[0], 9)
 
-        results, _, _ = runner.grade_class(options(world, cluster=cluster.scheduler_address), class_key, kill_one)
+        results, _, _ = runner.grade_class(options(world, cluster=cluster.scheduler_address), drawn_key, kill_one)
     assert killed and decided({r["student"]: r for r in results}) == decided(at_home)

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from attacks import ANSWERS
-from helpers import MEND, NAME, TWICE, WALL, answered, class_key, point_at, walled
+from helpers import MEND, NAME, TWICE, WALL, answered, class_key, drawn_key, point_at, walled
 
 from course.classroom import runner, workers
 from course.exercises import keys
@@ -124,7 +124,7 @@ def graded(built_small, tmp_path_factory):
         for name, (contents, _, _) in files(built_small).items():
             write(folder / name, contents)
         options = runner.Options(folder, out, jobs=2, cell_seconds=4, seconds=20, limits=WALL)
-        results, unread, _ = runner.grade_class(options, class_key)
+        results, unread, _ = runner.grade_class(options, drawn_key)
     listener.close()
     abstract.close()
     return {r["student"]: r for r in results}, unread, called, out, folder
