@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import point_at
 
-from course.authoring import build, chapters, plugin
+from course.authoring import build, chapters, plugin, release
 
 SMALL = Path(__file__).parent / "small"
 os.environ["COURSE_PROGRESS"] = "off"  # what tests check is no learner's progress
@@ -69,6 +69,14 @@ def small(built_small, monkeypatch):
     """The same, as the folder that this process and its kernels take chapters from."""
     point_at(monkeypatch, built_small)
     return built_small
+
+
+@pytest.fixture(scope="session")
+def edition(built_small, tmp_path_factory):
+    """The wheel of the students' edition of the small chapter, whose answers need no Keras."""
+    with pytest.MonkeyPatch.context() as patch:
+        point_at(patch, built_small)
+        return release.release(tmp_path_factory.mktemp("edition") / "out", chapters.sources())
 
 
 @pytest.fixture

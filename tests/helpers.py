@@ -1,7 +1,20 @@
-"""What more than one file of tests needs: answers to the small chapter's exercises, notebooks, keys and values."""
+"""What more than one file of tests needs: answers to the small chapter's exercises, notebooks, keys and values; the
+course as it is installed, and its lab."""
 
+import contextlib
+import json
 import math
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.request
+import venv
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -9,6 +22,11 @@ from course.authoring import chapters, keying
 from course.classroom import sandbox
 from course.exercises import keys
 from course.files import load_notebook
+from course.grading import merging
+
+ODD = "my work [2026] (ü, 图)"  # a name that patterns, addresses and encodings may trip over
+COURSE = [sys.executable, "-m", "course"]
+SITE = Path(sysconfig.get_path("purelib"))
 
 NAME = "90_adding.ipynb"
 TWICE = "# Exercise 90.1\ndef twice(x):\n    return x + x\n"
@@ -41,6 +59,88 @@ def answered(small, **changes):
         if course.get("role") == "answer":
             cell.source = sources[course["exercise"]]
     return notebook
+
+
+def change(lesson, more=True):
+    """Make a later state of the small chapter's lesson: a changed text and, if more, a new cell. lesson: its path."""
+    notebook = load_notebook(lesson)
+    cell = next(cell for cell in notebook.cells if "90.1}" in cell.source)
+    cell.source = "Now in other words. " + cell.source
+    cell.id = merging.digest(cell.source)
+    if more:
+        source = "print('a new cell')"
+        metadata = {"course": {"role": "lesson"}}
+        notebook.cells.insert(3, nbformat.v4.new_code_cell(source, id=merging.digest(source), metadata=metadata))
+    lesson.write_text(nbformat.writes(notebook), encoding="utf-8")
+
+
+def clean(**more):
+    """The environment of a person who has nothing of ours set."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "PYTEST_", "PYTHON", "VIRTUAL_ENV"))}
+    return kept | more
+
+
+class Installed:
+    """An environment with a wheel installed and, by a .pth file, this one's other packages; nothing is downloaded."""
+
+    def __init__(self, folder, wheel):
+        venv.create(folder, with_pip=False, symlinks=True)
+        self.bin = folder / "bin"
+        self.python = self.bin / "python"
+        site = self.run(self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
+        # Of a folder that is named in a .pth file its own .pth files, an editable install's, are not read.
+        (Path(site) / "others.pth").write_text(f"{SITE}\n")
+        pip = [sys.executable, "-m", "pip", "--python", self.python, "install", "-q", "--no-deps", "--no-index"]
+        subprocess.run([*pip, wheel], check=True, capture_output=True, env=clean())
+
+    def run(self, *words, cwd=None, **environment):
+        return subprocess.run(
+            words, cwd=cwd, capture_output=True, text=True, env=clean(**environment), stdin=subprocess.DEVNULL
+        )
+
+    def course(self, *words, cwd, **environment):
+        return self.run(self.bin / "course", *words, cwd=cwd, **environment)
+
+    def lessons(self, cwd):
+        """The folder of the lessons that are installed."""
+        code = "from course.lesson import settings; print(settings.lessons_folder())"
+        return Path(self.run(self.python, "-c", code, cwd=cwd).stdout.strip())
+
+
+def jupyter_places():
+    """What an environment without Jupyter files of its own has to be told to find this one's: variables."""
+    share = Path(sys.prefix) / "share" / "jupyter"
+    return {"JUPYTER_PATH": str(share), "JUPYTERLAB_DIR": str(share / "lab")}
+
+
+@contextlib.contextmanager
+def lab(command, log, environment, **more):
+    """Start `course lab` without a display; yields its process and the address that it prints, and ends it.
+
+    command: its words. log: the path of a file for what it prints. more: for Popen.
+    """
+    environment = {k: v for k, v in environment.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env=environment, **more
+        )
+    try:
+        deadline, found = time.monotonic() + 90, None
+        while not found and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.1)
+            found = re.search(r"http://127\.0\.0\.1:\d+/lab/tree/index\.ipynb\?token=\w+", log.read_text())
+        assert found, log.read_text()[-2000:]
+        yield process, found[0]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def ask_lab(address, path):
+    """What a lab's server answers, as JSON. address: as the lab prints it. path: on that server."""
+    base, token = address.split("/lab/tree")[0], address.partition("?")[2]
+    with urllib.request.urlopen(f"{base}/{path}{'&' if '?' in path else '?'}{token}", timeout=30) as answer:
+        return json.load(answer)
 
 
 def key_of(cases, expected, mistakes=(), **more):

@@ -1,17 +1,12 @@
 """The command as a person types it: the lab's address, the doctor, and one clear line for each wrong word."""
 
-import json
 import os
-import re
 import socket
 import subprocess
-import sys
-import time
 import urllib.request
 
 import pytest
-
-COURSE = [sys.executable, "-m", "course"]
+from helpers import COURSE, ask_lab, lab
 
 
 def run(*words, **environment):
@@ -52,30 +47,15 @@ def test_the_doctor_says_what_is_here():
 
 @pytest.mark.parametrize("name", ["work", "my work [2026] (ü, 图)"])
 def test_the_lab_prints_its_address_with_the_port_taken_and_no_display(tmp_path, name):
-    busy = socket.create_server(("127.0.0.1", 0))
-    port = busy.getsockname()[1]
-    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    log, command = tmp_path / "log", [*COURSE, "lab", str(tmp_path / name), "--port", str(port)]
-    with log.open("w") as stream:
-        lab = subprocess.Popen(command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env=environment)
-    try:
-        deadline, found = time.monotonic() + 90, None
-        while not found and time.monotonic() < deadline and lab.poll() is None:
-            time.sleep(0.5)
-            found = re.search(r"http://127\.0\.0\.1:\d+/lab/tree/index\.ipynb\?token=\w+", log.read_text())
-        assert found, log.read_text()[-2000:]
-        assert f":{port}/" not in found[0]
-        with urllib.request.urlopen(found[0], timeout=30) as page:
-            assert page.status == 200
-        base, token = found[0].split("/lab/tree")[0], found[0].partition("?")[2]
-        settings = f"{base}/lab/api/settings/@jupyterlab/notebook-extension:tracker?{token}"
-        with urllib.request.urlopen(settings, timeout=30) as answer:
-            cell = json.load(answer)["schema"]["properties"]["codeCellConfig"]["default"]
-        assert cell["lineWrap"], "long lines of code are to wrap"
-        with urllib.request.urlopen(f"{base}/api/contents/index.ipynb?content=0&{token}", timeout=30) as answer:
-            assert json.load(answer)["writable"]
-        assert (tmp_path / name / "03_convolution.ipynb").exists()
-    finally:
-        lab.terminate()
-        lab.wait(30)
-        busy.close()
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        command = [*COURSE, "lab", str(tmp_path / name), "--port", str(port)]
+        with lab(command, tmp_path / "log", os.environ) as (_, address):
+            assert f":{port}/" not in address
+            with urllib.request.urlopen(address, timeout=30) as page:
+                assert page.status == 200
+            tracker = ask_lab(address, "lab/api/settings/@jupyterlab/notebook-extension:tracker")
+            cell = tracker["schema"]["properties"]["codeCellConfig"]["default"]
+            assert cell["lineWrap"], "long lines of code are to wrap"
+            assert ask_lab(address, "api/contents/index.ipynb?content=0")["writable"]
+            assert (tmp_path / name / "03_convolution.ipynb").exists()

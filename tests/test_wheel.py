@@ -1,68 +1,17 @@
 """The course as an installed package, in an environment of its own and an empty folder, without a checkout."""
 
-import json
-import os
-import re
 import shutil
-import subprocess
-import sys
-import sysconfig
-import time
-import urllib.request
-import venv
 import zipfile
-from pathlib import Path
 
 import nbformat
 import pytest
-from helpers import NAME, answered, point_at
+from helpers import NAME, Installed, answered, ask_lab, change, clean, jupyter_places, lab
 
-from course.authoring import chapters, release
+from course.authoring import release
 from course.files import load_notebook
 from course.lesson import settings
 
-SITE = Path(sysconfig.get_path("purelib"))
 ROOT = settings.ROOT
-
-
-def clean(**more):
-    """The environment of a person who has nothing of ours set."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "PYTEST_", "PYTHON", "VIRTUAL_ENV"))}
-    return kept | more
-
-
-class Installed:
-    """An environment with a wheel installed and, by a .pth file, this one's other packages; nothing is downloaded."""
-
-    def __init__(self, folder, wheel):
-        venv.create(folder, with_pip=False, symlinks=True)
-        self.bin = folder / "bin"
-        self.python = self.bin / "python"
-        site = Path(
-            self.run(self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
-        )
-        (site / "others.pth").write_text(f"{SITE}\n")  # its own .pth files, an editable install's, are not read
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "--python",
-            self.python,
-            "install",
-            "-q",
-            "--no-deps",
-            "--no-index",
-            wheel,
-        ]
-        subprocess.run(command, check=True, capture_output=True, env=clean())
-
-    def run(self, *words, cwd=None, **environment):
-        return subprocess.run(
-            words, cwd=cwd, capture_output=True, text=True, env=clean(**environment), stdin=subprocess.DEVNULL
-        )
-
-    def course(self, *words, cwd, **environment):
-        return self.run(self.bin / "course", *words, cwd=cwd, **environment)
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +23,6 @@ def whole(tmp_path_factory):
     for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
         shutil.copy(ROOT / name, tree / name)
     return release.build_wheel(tree, tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
-def edition(built_small, tmp_path_factory):
-    """The students' edition of the small chapter, whose answers need no Keras."""
-    with pytest.MonkeyPatch.context() as patch:
-        point_at(patch, built_small)
-        return release.release(tmp_path_factory.mktemp("edition") / "out", chapters.sources())
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +73,10 @@ def test_a_newer_wheel_brings_its_lessons_under_the_answers(installed, edition, 
     own = Installed(tmp_path / "own", edition)
     own.course("update", cwd=empty)
     (empty / "work" / NAME).write_text(nbformat.writes(answered(built_small)), encoding="utf-8")
-    lessons = own.run(own.python, "-c", "from course.lesson import settings as s; print(s.lessons_folder())", cwd=empty)
-    lesson = Path(lessons.stdout.strip()) / NAME
-    notebook = load_notebook(lesson)
-    notebook.cells.append(nbformat.v4.new_markdown_cell("The new end.", id="0123456789"))
-    lesson.write_text(nbformat.writes(notebook), encoding="utf-8")
+    change(own.lessons(empty) / NAME)
     run = own.course("update", cwd=empty)
     assert run.returncode == 0 and "kept: your answers to 90.1, 90.2, 90.3" in run.stdout, run.stderr
-    assert "The new end." in (empty / "work" / NAME).read_text(encoding="utf-8")
+    assert "Now in other words." in (empty / "work" / NAME).read_text(encoding="utf-8")
     assert own.course("grade", "90", cwd=empty).returncode == 0
 
 
@@ -157,8 +94,7 @@ for cell in notebook.cells:
 def test_a_lone_notebook_runs_checks_and_is_graded(installed, built_small, empty):
     path = empty / "copied from somewhere.ipynb"
     path.write_text(nbformat.writes(answered(built_small)), encoding="utf-8")
-    share = {"JUPYTER_PATH": str(Path(sys.prefix) / "share" / "jupyter")}
-    run = installed.run(installed.python, "-c", KERNEL, path, empty, cwd=empty, **share)
+    run = installed.run(installed.python, "-c", KERNEL, path, empty, cwd=empty, **jupyter_places())
     assert run.returncode == 0, run.stderr
     for said in ("(90.1) ✓", "claim 90.1 ✓", "exercise 90.1 ✓", "exercise 90.2 ✓", "exercise 90.3 ✓"):
         assert said in run.stdout
@@ -202,27 +138,10 @@ def test_the_doctor_and_the_authors_commands(installed, empty):
 
 
 def test_the_lab_opens_in_an_empty_folder(installed, empty, tmp_path):
-    share = Path(sys.prefix) / "share" / "jupyter"
-    places = {"JUPYTER_PATH": str(share), "JUPYTERLAB_DIR": str(share / "lab"), "HOME": str(tmp_path)}
-    log = tmp_path / "log"
-    with log.open("w") as stream:
-        lab = subprocess.Popen(
-            [installed.bin / "course", "lab"], cwd=empty, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL,
-            env=clean(**places, DISPLAY="", WAYLAND_DISPLAY=""),
-        )  # fmt: skip
-    try:
-        deadline, found = time.monotonic() + 90, None
-        while not found and time.monotonic() < deadline and lab.poll() is None:
-            time.sleep(0.5)
-            found = re.search(r"http://127\.0\.0\.1:\d+/lab/tree/index\.ipynb\?token=\w+", log.read_text())
-        assert found, log.read_text()[-2000:]
-        address, token = found[0].split("/lab/tree")[0], found[0].partition("?")[2]
-        with urllib.request.urlopen(f"{address}/api/contents?{token}", timeout=30) as answer:
-            names = {one["name"] for one in json.load(answer)["content"]}
+    command, environment = [installed.bin / "course", "lab"], clean(**jupyter_places(), HOME=str(tmp_path))
+    with lab(command, tmp_path / "log", environment, cwd=empty) as (_, address):
+        names = {one["name"] for one in ask_lab(address, "api/contents")["content"]}
         assert names == {NAME, "index.ipynb"} and (empty / "work" / NAME).exists()
-    finally:
-        lab.terminate()
-        lab.wait(30)
 
 
 def test_a_chapter_of_the_course_is_graded_without_a_checkout(whole, empty, tmp_path):

@@ -14,12 +14,8 @@ from course.lesson import settings
 
 
 @pytest.fixture
-def mine(small, tmp_path, monkeypatch):
+def mine(folder):
     """A function that writes a notebook into a learner's folder, and gives its path."""
-    monkeypatch.delenv("COURSE_PROGRESS")
-    monkeypatch.setattr(progress, "_session", {})
-    folder = tmp_path / "Kurs [ü] 1"
-    (folder / settings.KEPT).mkdir(parents=True)
 
     def write(notebook):
         path = folder / NAME

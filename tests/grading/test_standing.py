@@ -21,12 +21,8 @@ WRONG = "# Exercise 90.1\ndef twice(x):\n    return 3 * x\n"
 
 
 @pytest.fixture
-def own(small, tmp_path, monkeypatch):
+def own(small, folder, monkeypatch):
     """A learner's folder that holds the small chapter."""
-    monkeypatch.delenv("COURSE_PROGRESS")
-    monkeypatch.setattr(progress, "_session", {})
-    folder = tmp_path / "own"
-    (folder / settings.KEPT).mkdir(parents=True)
     (folder / NAME).write_bytes((small / "notebooks" / NAME).read_bytes())
     monkeypatch.chdir(folder)
     return folder

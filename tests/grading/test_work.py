@@ -10,15 +10,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from helpers import NAME, RIGHT, answered, point_at
+from helpers import COURSE, NAME, ODD, RIGHT, answered, change, point_at
 
 from course import files
 from course.files import load_notebook
 from course.grading import learner, merging, submission, work
 from course.lesson import settings
-
-COURSE = [sys.executable, "-m", "course"]
-ODD = "my work [2026] (ü, 图)"  # a name that patterns, addresses and encodings may trip over
 
 
 @pytest.fixture
@@ -50,20 +47,6 @@ def solve(path, **changes):
     return path.read_bytes()
 
 
-def change(lessons, before="# Sum:", after="The sum:", more=True):
-    """A later state of the lesson: a changed text, and a new cell."""
-    path = lessons / NAME
-    notebook = load_notebook(path)
-    cell = next(cell for cell in notebook.cells if "90.1}" in cell.source)
-    cell.source = "Now in other words. " + cell.source
-    cell.id = merging.digest(cell.source)
-    if more:
-        source = "print('a new cell')"
-        metadata = {"course": {"role": "lesson"}}
-        notebook.cells.insert(3, nbformat.v4.new_code_cell(source, id=merging.digest(source), metadata=metadata))
-    path.write_text(nbformat.writes(notebook), encoding="utf-8")
-
-
 def sources(path):
     return [cell.source for cell in load_notebook(path).cells]
 
@@ -86,12 +69,12 @@ def test_it_is_filled_once_and_nothing_in_it_is_overwritten(lessons, mine):
 
 def test_an_untouched_copy_follows_the_lesson_and_one_with_work_does_not(lessons, mine):
     work.fill()
-    change(lessons)
+    change(lessons / NAME)
     assert [path.name for path in work.changed()] == [NAME]
     work.fill()
     assert (mine / NAME).read_bytes() == (lessons / NAME).read_bytes() and work.changed() == []
     before = solve(mine / NAME)
-    change(lessons, more=False)
+    change(lessons / NAME, more=False)
     work.fill()
     assert (mine / NAME).read_bytes() == before and [path.name for path in work.changed()] == [NAME]
 
@@ -110,7 +93,7 @@ def test_the_index_follows_its_text(lessons, mine):
 def test_an_update_brings_the_new_cells_under_the_learners_and_keeps_a_backup(lessons, mine):
     work.fill()
     before = solve(mine / NAME)
-    change(lessons)
+    change(lessons / NAME)
     report = work.update()
     assert report.problems == [] and len(report.lines) == 2
     assert report.lines[0] == (
@@ -124,7 +107,7 @@ def test_an_update_brings_the_new_cells_under_the_learners_and_keeps_a_backup(le
     assert {v.state for v in learner.grade(mine / NAME)} == {"passed"}
     now = (mine / NAME).read_bytes()
     assert work.update().lines == [] and (mine / NAME).read_bytes() == now
-    change(lessons)
+    change(lessons / NAME)
     work.update()
     assert len(list(backup.parent.iterdir())) == 2
 
@@ -132,7 +115,7 @@ def test_an_update_brings_the_new_cells_under_the_learners_and_keeps_a_backup(le
 def test_only_the_chapters_asked_for(lessons, mine):
     work.fill()
     before = solve(mine / NAME)
-    change(lessons)
+    change(lessons / NAME)
     assert work.update(["91"]).lines == [] and (mine / NAME).read_bytes() == before
 
 
@@ -192,7 +175,7 @@ def test_whatever_an_editor_did_to_it_nothing_is_lost(lessons, mine, editor, bas
     notebook = json.loads((mine / NAME).read_text(encoding="utf-8"))
     editor(notebook)
     (mine / NAME).write_text(json.dumps(notebook), encoding="utf-8")
-    change(lessons)
+    change(lessons / NAME)
     if base == "without":
         shutil.rmtree(mine / settings.KEPT)
     report = work.update()
@@ -209,7 +192,7 @@ def test_whatever_an_editor_did_to_it_nothing_is_lost(lessons, mine, editor, bas
 def test_a_copy_that_is_no_notebook_stays_as_it_is_and_is_named(lessons, mine, text):
     work.fill()
     (mine / NAME).write_text(text)
-    change(lessons)
+    change(lessons / NAME)
     report = work.update()
     assert (mine / NAME).read_text() == text and not (mine / settings.KEPT / "backup").exists()
     assert len(report.problems) == 1 and report.problems[0].startswith(
@@ -221,7 +204,7 @@ def test_a_copy_that_is_no_notebook_stays_as_it_is_and_is_named(lessons, mine, t
 def test_a_key_that_cannot_be_used_is_named_and_nothing_is_written(lessons, mine):
     work.fill()
     before = solve(mine / NAME)
-    change(lessons)
+    change(lessons / NAME)
     (lessons.parent / "keys" / "90.json").write_text("{")
     for _ in range(2):  # the second time with answers in the lesson, which cannot be told from blanks then
         assert "keys/90.json is damaged" in work.update().problems[0] and (mine / NAME).read_bytes() == before
@@ -251,7 +234,7 @@ def test_half_a_character_is_written_as_it_was(lessons, mine):
     notebook = json.loads((mine / NAME).read_text(encoding="utf-8"))
     notebook["cells"][1]["source"] = ["half \ud800 a pair"]
     (mine / NAME).write_text(json.dumps(notebook))
-    change(lessons)
+    change(lessons / NAME)
     assert work.update().problems == []
     assert "\\ud800 a pair" in (mine / NAME).read_text(encoding="utf-8")
 
@@ -275,7 +258,7 @@ def test_a_kill_at_any_moment_loses_nothing(lessons, mine, monkeypatch, stop, wi
     with pytest.raises(KeyboardInterrupt):
         work.fill()
         before = solve(mine / NAME)
-        change(lessons)
+        change(lessons / NAME)
         work.update()
     monkeypatch.undo()
     point_at(monkeypatch, lessons.parent)
@@ -285,7 +268,7 @@ def test_a_kill_at_any_moment_loses_nothing(lessons, mine, monkeypatch, stop, wi
     else:  # killed while it was filled: the same command does the rest
         work.fill()
         solve(mine / NAME)
-        change(lessons)
+        change(lessons / NAME)
     assert work.update().problems == []
     assert holds(mine / NAME) and "print('a new cell')" in sources(mine / NAME) and work.changed() == []
     assert len(sources(mine / NAME)) == len(sources(lessons / NAME)) + 2
@@ -295,7 +278,7 @@ def test_a_kill_at_any_moment_loses_nothing(lessons, mine, monkeypatch, stop, wi
 def test_a_full_disk_leaves_everything_as_it_was_and_says_what_to_do(lessons, mine):
     work.fill()
     before = solve(mine / NAME)
-    change(lessons)
+    change(lessons / NAME)
 
     def small_files():  # what a full disk does to a write: an error in its middle
         import signal
@@ -326,7 +309,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(lessons, tmp_path):
 def test_a_copy_saved_meanwhile_is_left_alone(lessons, mine, monkeypatch):
     work.fill()
     solve(mine / NAME)
-    change(lessons)
+    change(lessons / NAME)
     merge = merging.merge
 
     def slow(*arguments):
@@ -344,7 +327,7 @@ def test_a_link_stays_one(lessons, mine, tmp_path):
     shutil.copy(tmp_path / "elsewhere.ipynb", mine.parent / "x.ipynb")
     notebook = answered(mine.parent)
     (mine / NAME).write_text(nbformat.writes(notebook))
-    change(lessons)
+    change(lessons / NAME)
     assert work.update().problems == [] and (mine / NAME).is_symlink()
     assert "print('a new cell')" in sources(tmp_path / "elsewhere.ipynb")
 
@@ -409,7 +392,7 @@ def test_odd_names_on_the_path(lessons, tmp_path, monkeypatch, name):
     run = subprocess.run([*COURSE, "update"], capture_output=True, text=True)
     assert run.returncode == 0 and "chapter 90" in run.stdout, run.stderr
     (folder / NAME).write_bytes(solve_in(lessons))
-    change(lessons)
+    change(lessons / NAME)
     run = subprocess.run([*COURSE, "update", "--chapters", "90"], capture_output=True, text=True)
     assert run.returncode == 0 and "kept: your answers to 90.1, 90.2, 90.3" in run.stdout, run.stderr
     run = subprocess.run([*COURSE, "grade", "90"], capture_output=True, text=True)
@@ -462,7 +445,7 @@ def test_work_done_in_the_lessons_is_moved_over_and_git_can_go_on(lessons, mine,
     assert work.fill().lines == report.lines[2:]
     repository("checkout", f"notebooks/{NAME}")
     assert work.fill().lines == [] and repository("status", "--porcelain") == ""
-    change(lessons)
+    change(lessons / NAME)
     repository("commit", "-qam", "two")
     assert work.update().problems == [] and holds(mine / NAME) and "print('a new cell')" in sources(mine / NAME)
 
@@ -477,7 +460,7 @@ def test_a_lesson_that_was_only_run_is_to_be_put_back_and_a_build_is_not(lessons
     assert "chapter 90" in report.lines[0] and report.lines[-1].endswith(f"git checkout notebooks/{NAME}")
     assert not any("holds work" in line for line in report.lines)
     repository("checkout", f"notebooks/{NAME}")
-    change(lessons)  # as a build does, which leaves the checks without output
+    change(lessons / NAME)  # as a build does, which leaves the checks without output
     assert work.fill().lines == []
 
 
