@@ -34,7 +34,7 @@ def reset(path, number):
         raise ResetError(f"{path.name} is in an old format (nbformat 3): open it in Jupyter, save it, and try again")
     cells = notebook["cells"]
     mine = _answers(cells, key)
-    had = [text for i in mine if not untouched(text := _source(cells[i]), key.stub)]
+    had = [text for i in mine if not untouched(text := submission.as_read(cells[i])[1], key.stub)]
     kept = _keep(path, number, had) if had else None
     taken = {cell.get("id") for i, cell in enumerate(cells) if isinstance(cell, dict) and i not in mine}
     answer = cells[mine[0]] if mine else _cell(number, "answer", taken)
@@ -59,40 +59,31 @@ def reset(path, number):
     return kept
 
 
-def _source(cell):
-    return "".join(cell["source"]) if isinstance(cell.get("source"), list) else str(cell.get("source", ""))
-
-
 def _answers(cells, key):
     """The positions of the cells that are an exercise's answer: the code cells that begin with its line; else one that
     holds it; else the one with its id; else a Markdown cell that was one of these. Notes that name it are none."""
     number = key.number
-    code = [i for i, cell in enumerate(cells) if isinstance(cell, dict) and cell.get("cell_type") == "code"]
-    marked = [i for i in code if any(found[1] == number for found in EXERCISE.finditer(_source(cells[i])))]
-    others = [i for i, cell in enumerate(cells) if isinstance(cell, dict) and i not in code]
+    read = [(i, *submission.as_read(cell)) for i, cell in enumerate(cells) if isinstance(cell, dict)]
+    code = [(i, source, ids) for i, kind, source, ids in read if kind == "code"]
+    marked = [(i, source) for i, source, _ in code if any(found[1] == number for found in EXERCISE.finditer(source))]
     return (
-        [i for i in marked if _begins(cells[i], number)]
-        or marked[:1]
-        or [i for i in code if submission.cell_id(number) in _ids(cells[i])][:1]
-        or [i for i in others if _begins(cells[i], number) and defines(_source(cells[i]), key.name)][:1]
+        [i for i, source in marked if _begins(source, number)]
+        or [i for i, _ in marked][:1]
+        or [i for i, _, ids in code if submission.cell_id(number) in ids][:1]
+        or [i for i, kind, text, _ in read if kind != "code" and _begins(text, number) and defines(text, key.name)][:1]
     )
 
 
-def _begins(cell, number):
-    """Whether a cell begins with an exercise's line."""
-    found = EXERCISE.match(_source(cell).lstrip())
+def _begins(source, number):
+    """Whether a cell's source begins with an exercise's line."""
+    found = EXERCISE.match(source.lstrip())
     return bool(found) and found[1] == number
 
 
 def _is_check(cell, number):
     """Whether a cell checks an exercise."""
-    return isinstance(cell, dict) and cell.get("cell_type") == "code" and f'check("{number}"' in _source(cell)
-
-
-def _ids(cell):
-    metadata = cell.get("metadata") if isinstance(cell.get("metadata"), dict) else {}
-    nbgrader = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
-    return {cell.get("id"), nbgrader.get("grade_id")}
+    kind, source, _ = submission.as_read(cell) if isinstance(cell, dict) else ("", "", ())
+    return kind == "code" and f'check("{number}"' in source
 
 
 def _cell(number, role, taken):
