@@ -41,8 +41,9 @@ def world(built_small, tmp_path, monkeypatch):
     return tmp_path / "class", tmp_path / "out"
 
 
-def options(world, **more):
-    return runner.Options(*world, jobs=2, cell_seconds=10, seconds=30, limits=WALL, **more)
+def options(world, jobs=1, **more):
+    """With one worker, where several would be started for nothing."""
+    return runner.Options(*world, jobs=jobs, cell_seconds=10, seconds=30, limits=WALL, **more)
 
 
 def grade(world, **more):
@@ -78,7 +79,7 @@ def test_what_nobody_has_touched_is_open_and_a_helper_in_another_cell_is_named(w
 
 @walled
 def test_a_class_is_graded_once_and_again_only_where_something_changed(world):
-    first, done = grade(world)
+    first, done = grade(world, jobs=2)
     assert sorted(done) == ["anna", "ben", "cleo", "dan", "eve"]
     assert decided(first)["anna"] == (
         "graded",
@@ -266,7 +267,19 @@ def test_a_class_is_graded_from_its_key_where_there_are_no_sources(world, tmp_pa
         "90", runner.read_secret(tmp_path / "seed")
     )
     shutil.rmtree(settings.solutions_folder())
-    graded = ("grade", "--submissions", world[0], "--out", world[1], "--student", "anna", "--student", "ben")
+    graded = (
+        "grade",
+        "--submissions",
+        world[0],
+        "--out",
+        world[1],
+        "--student",
+        "anna",
+        "--student",
+        "ben",
+        "--jobs",
+        "1",
+    )
     with pytest.raises(runner.GraderError, match="a class is graded from a key: --key FILE"):
         runner.grade_class(options(world), cli.class_keys(()))
     result = run(*graded, "--key", key)
