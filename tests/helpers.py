@@ -1,6 +1,7 @@
 """What more than one file of tests needs: answers to the small chapter's exercises, notebooks, keys and values."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from course.exercises import keys
 from course.files import load_notebook
 
 NAME = "90_adding.ipynb"
+SMALL_SOURCE = Path(__file__).parent / "small" / "solutions" / "90_adding.py"
 TWICE = "# Exercise 90.1\ndef twice(x):\n    return x + x\n"
 MEND = "# Exercise 90.2\ndef mend(x):\n    return 0 - x\n"
 COUNTER = """# Exercise 90.3

@@ -364,12 +364,28 @@ def is_aside(cell):
     return cell.metadata.get("course", {}).get("aside", False)
 
 
-def promised(chapter, verb):
-    """All calls of `prove`, `claim` or `check` at the top level of cells, in order: (first argument, cell)."""
+def calls(chapter, verb):
+    """All calls of `prove`, `claim` or `check` at the top level of cells, in order: (the call's ast node, cell)."""
     found = []
     for cell in chapter.cells:
         if cell.cell_type == "code" and role(cell) != "answer":
             for statement in ast.parse(cell.source).body:
                 if isinstance(statement, ast.Expr) and _called(statement.value) == verb:
-                    found.append((ast.literal_eval(statement.value.args[0]), cell))
+                    found.append((statement.value, cell))
     return found
+
+
+def promised(chapter, verb):
+    """The same calls by what they promise: (first argument, cell)."""
+    return [(ast.literal_eval(call.args[0]), cell) for call, cell in calls(chapter, verb)]
+
+
+def control(call):
+    """The control of a call of `claim`, as an ast node, or None where it has none."""
+    given = [keyword.value for keyword in call.keywords if keyword.arg == "control"]
+    return next(iter([*given, *call.args[3:]]), None)
+
+
+def is_constant(node):
+    """Whether an ast node is written as True, False, None, a number or a text: no measurement."""
+    return isinstance(node, ast.Constant)

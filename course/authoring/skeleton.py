@@ -121,7 +121,8 @@ TEMPLATE = (
 # sources:
 #   - "Author, Title, year"
 
-# %%
+# %% tags=["aside"]
+# @title Imports and settings
 from course import budget, check, claim, data, plots, prove, record, start
 
 import keras
@@ -132,7 +133,8 @@ rng = start("<NN>")
 # %% [markdown]
 # Pose the question with an image: show it in the cell below, and say in a sentence what the chapter will answer.
 
-# %%
+# %% tags=["aside"]
+# @title Draws figure <N>.1
 digits = data.mnist()
 plots.show_images(digits.x_train[:10])
 

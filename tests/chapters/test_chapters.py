@@ -10,6 +10,8 @@ from course.lesson import settings
 
 def test_it_keeps_the_format(chapter):
     assert [str(problem) for problem in review.problems(chapter)] == []
+    opening = review.opening_problems(chapter, load_notebook(chapter.solution))
+    assert [str(problem) for problem in opening] == []
 
 
 def test_its_files_match_the_source(chapter):
