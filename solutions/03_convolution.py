@@ -13,6 +13,22 @@
 #   - translation equivariance
 #   - transposed convolution
 # data: [MNIST]
+# symbols:
+#   '$I$': 'an image'
+#   '$K$': 'kernel, or filter, of a convolution (`kernel`, of shape (height, width, channels in, channels out))'
+#   '$n$': 'input size along one axis (`n`)'
+#   '$k$': 'kernel size along one axis (`k`)'
+#   '$s$': 'stride (`stride`)'
+#   '$p$': 'padding (`padding`)'
+#   '$d$': 'dilation (`dilation`)'
+#   '$o$': 'output size along one axis'
+#   '$H$': 'height'
+#   '$W$': 'width'
+#   '$C$': 'channels in'
+#   '$N$': 'channels out: the number of filters'
+#   '$\star$': 'cross-correlation (`correlate`)'
+#   '$\lfloor\cdot\rfloor$': 'rounding down (`//`)'
+#   '$\lceil\cdot\rceil$': 'rounding up (`math.ceil`)'
 # sources:
 #   - "LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document recognition, 1998"
 #   - "Chellapilla, Puri & Simard, High performance convolutional neural networks for document processing, 2006"

@@ -219,7 +219,7 @@ def test_the_lab_opens_in_an_empty_folder(installed, empty, tmp_path):
         address, token = found[0].split("/lab/tree")[0], found[0].partition("?")[2]
         with urllib.request.urlopen(f"{address}/api/contents?{token}", timeout=30) as answer:
             names = {one["name"] for one in json.load(answer)["content"]}
-        assert names == {NAME, "index.ipynb"} and (empty / "work" / NAME).exists()
+        assert names == {NAME, "index.ipynb", "glossary.ipynb"} and (empty / "work" / NAME).exists()
     finally:
         lab.terminate()
         lab.wait(30)

@@ -52,7 +52,7 @@ def derive(chapter):
     metadata = {
         "kernelspec": KERNELSPEC,
         "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
-        "course": {"chapter": chapter.number, "header": chapter.header},
+        "course": {"chapter": chapter.number, "header": {name: chapter.header[name] for name in chapters.HEADER}},
     }
     return v4.new_notebook(cells=cells, metadata=metadata)
 

@@ -6,12 +6,14 @@ import re
 import tokenize
 from dataclasses import dataclass
 
-from course.authoring import chapters, equations, executing, keying, road, wording
+from course.authoring import chapters, equations, executing, glossary, keying, road, wording
 from course.exercises import judging
 from course.exercises.hints import diagnose
 from course.files import load_notebook
 from course.lesson import settings
 
+MATHEMATICS = re.compile(r"\$\$.*?\$\$|\$[^$]+\$", re.DOTALL)
+NO_SENTENCE = re.compile(r"(?m)^\s*([-|] |\d+\. |\*Figure)")  # where a list, a table or a caption begins
 PREREQUISITES = {"Python", "NumPy", "school calculus"}
 # Chapters that are still to be revised: the rules of the road, the field's words and the glossary do not bind them yet.
 UNREVISED = {"01", "02", "03", "04", "05", "06", "07", "16", "17", "18", "20", "21"}
@@ -49,12 +51,16 @@ def is_revised(chapter):
 def problems(chapter, revised=None):
     """All Problems that the source shows without being run. revised: whether to hold it to the rules of a revised
     chapter; else, as `is_revised` says."""
-    parts = [_teaching, _equations, _claims, _exercises, _short_questions, _asides, _size]
+    parts = [_teaching, _equations, _claims, _exercises, _short_questions, _asides, _size, _terms, _symbols]
     if is_revised(chapter) if revised is None else revised:
-        parts += [_words, _road, _minutes, _controls, _wording, _wide_equations]
+        parts += [_words, _road, _minutes, _controls, _wording, _wide_equations, _enough_terms]
     else:
         parts += [_words_unrevised]
-    return [problem for part in parts for problem in part(chapter)]
+    found = [problem for part in parts for problem in part(chapter)]
+    # Whoever looks at a chapter as a revised one is told of all clashes; the build asks only revised ones to agree.
+    for said in glossary.clashes(chapters.entries(), chapter.number, () if revised else UNREVISED):
+        found.append(Problem(f"{chapter.path.name}:1", said))
+    return found
 
 
 def opening_problems(chapter, notebook, revised=None):
@@ -321,6 +327,59 @@ def _wide_equations(chapter):
                         "it, as in \\begin{aligned} a &= b \\\\ &= c \\end{aligned}, or shorten it"
                     )
                     yield Problem(f"{chapter.path.name}:{line}", said, size=True)
+
+
+def _enough_terms(chapter):
+    have = len(chapter.header.get("terms", ()))
+    if have < glossary.LEAST:
+        said = (
+            f"the header defines {have} terms; at least {glossary.LEAST}: term, means, zh and, where it has one, symbol"
+        )
+        yield Problem(f"{chapter.path.name}:1", said, size=True)
+
+
+def _terms(chapter):
+    """Each term is named in Chinese, and in bold where the chapter first uses it."""
+    first = f"{chapter.path.name}:1"
+    paragraphs = list(_paragraphs(chapter))
+    for term in chapter.header.get("terms", ()):
+        name, found = term["term"], glossary.pattern(term["term"])
+        if not glossary.HAN.search(term["zh"]):
+            yield Problem(first, f"the term {name!r} has no Chinese name: zh is {term['zh']!r}")
+        word, bold = (re.compile(one, re.IGNORECASE) for one in (found, rf"\*\*{found}[.,:;]?\*\*"))
+        for line, text, sentences in paragraphs:
+            used, introduced = word.search(sentences), bold.search(text)
+            if introduced and (not used or introduced.start() < used.start()):
+                break
+            if used:
+                line += text.count("\n", 0, used.start())
+                said = f"the term {name!r} is first used here: put it in bold, **{name}**"
+                yield Problem(f"{chapter.path.name}:{line}", said)
+                break
+        else:
+            yield Problem(first, f"the term {name!r} stands in no sentence of the chapter")
+
+
+def _symbols(chapter):
+    """A symbol that the header lists stands in the chapter's mathematics."""
+    formulas = [glossary.tokens(found) for c in _markdown(chapter) for found in MATHEMATICS.findall(c.source)]
+    for symbol in [*chapter.header.get("symbols", {}), *(t.get("symbol") for t in chapter.header.get("terms", ()))]:
+        if symbol and not any(glossary.holds(formula, symbol) for formula in formulas):
+            yield Problem(f"{chapter.path.name}:1", f"the symbol {symbol} stands in no equation and no formula")
+
+
+def _paragraphs(chapter):
+    """The text above the exercises, paragraph by paragraph: (number of the first line; text without code, formulas and
+    headings; the same without lists, tables and captions, which may name a term before a sentence introduces it)."""
+    for cell, mark in zip(chapter.cells, chapter.lines):
+        if cell.cell_type != "markdown":
+            continue
+        if chapters.STARS.search(cell.source):
+            return
+        plain = re.sub(r"(?m)^#.*", lambda found: " " * len(found[0]), wording.prose(cell.source))
+        for found in re.finditer(r"(?:[^\n]+\n?)+", plain):
+            item = NO_SENTENCE.search(found[0])
+            yield mark + plain.count("\n", 0, found.start()), found[0], found[0][: item.start() if item else None]
 
 
 def exercise_problems(chapter, key):

@@ -118,6 +118,12 @@ TEMPLATE = (
 # needs: [Python, NumPy]
 # teaches: [name each notion that later chapters may need]
 # data: [MNIST]
+# terms:
+#   - term: mean
+#     means: the sum of some numbers, divided by how many there are
+#     zh: 平均值
+# symbols:
+#   '$\\bar{x}$': the mean of the numbers $x$
 # sources:
 #   - "Author, Title, year"
 
@@ -143,7 +149,7 @@ plots.show_images(digits.x_train[:10])
 #
 # ## An idea
 #
-# Question, worked number, then the equation:
+# Question, worked number, each new term in bold, such as the **mean**, then the equation:
 #
 # $$\\bar{x} = \\frac{1}{n} \\sum_{i=1}^{n} x_i \\tag{<N>.1}$$
 
