@@ -96,7 +96,10 @@ def lab(
     inside = "" if root == folder else f"{folder.name}/"
     arguments += [f"--LabApp.default_url=/lab/tree/{urllib.parse.quote(inside)}{work.INDEX}"]
     # Long lines of code wrap instead of being cut off, and nothing asks for news from the network.
-    arguments += [f"--LabApp.app_settings_dir={Path(__file__).parent / 'jupyterlab'}"]
+    settings_folder = Path(__file__).parent / "jupyterlab"
+    arguments += [f"--LabApp.app_settings_dir={settings_folder}"]
+    # Long lines of output wrap between words: that takes a style of ours, custom/custom.css.
+    arguments += ["--custom-css", f"--ServerApp.static_custom_path={settings_folder / 'custom'}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--allow-root")
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -109,8 +112,10 @@ def lab(
             os.environ.setdefault(name, str(Path(spare) / name.lower()))
         os.environ.setdefault("XDG_CACHE_HOME", spare)
     os.environ["PYTEST_CURRENT_TEST"] = "course lab"  # ipykernel then keeps C++ log lines out of the lessons
+    from jupyter_server.serverapp import ServerApp
     from jupyterlab.labapp import main as jupyter_lab
 
+    ServerApp.static_custom_path.tag(config=True)  # a setting of the server that its command line leaves out
     sys.argv = arguments
     jupyter_lab(arguments[1:])
 
@@ -475,6 +480,29 @@ def build_command(
         failures.append(str(error))
     if failures:
         fail("\n".join(failures))
+
+
+@app.command("review")
+def review_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
+):
+    """Say what a learner sees of each chapter with the asides folded, and what it does not keep of a revised chapter's
+    rules. Runs nothing.
+
+    Exit status 0 only where every chapter asked for keeps them all.
+    """
+    from course.authoring import chapters, review
+
+    kept = True
+    for source in chosen(names):
+        try:
+            summary, problems = review.report(chapters.read_chapter(source))
+        except chapters.ChapterError as error:
+            summary, problems = source.stem, [error]
+        for line in (summary, *(f"  {problem}" for problem in problems)):
+            console().print(line, markup=False)
+        kept &= not problems
+    raise typer.Exit(0 if kept else 1)
 
 
 @app.command("new")

@@ -13,6 +13,23 @@
 #   - backpropagation
 #   - gradient checking
 # data: [MNIST]
+# symbols:
+#   '$x$': 'an input: a vector, or a batch (`x`, of shape (batch, height, width, channels) for images)'
+#   '$y$': 'the true label or target (`y`)'
+#   '$p$': 'the predicted probabilities (`p`)'
+#   '$w$': 'weights, as a vector'
+#   '$W$': 'weights, as a matrix'
+#   '$b$': 'bias'
+#   '$\theta$': 'all parameters of a model (`model.trainable_variables`)'
+#   '$z$': 'pre-activation (`z`)'
+#   '$h$': 'activation, hidden features (`h`)'
+#   '$f$': 'activation function (`f`)'
+#   '$\sigma$': 'the logistic sigmoid (`keras.ops.sigmoid`)'
+#   '$\ell$': 'loss of one example'
+#   '$L$': 'mean loss over the examples (`loss`)'
+#   '$\alpha$': 'learning rate (`learning_rate`)'
+#   '$\nabla_\theta L$': 'gradient of $L$ with respect to $\theta$ (`gradient(f, x)`)'
+#   '$\odot$': 'product element by element (`*`)'
 # sources:
 #   - "Rosenblatt, The perceptron, 1958"
 #   - "Linnainmaa, Taylor expansion of the accumulated rounding error, 1976"

@@ -24,6 +24,9 @@
 #   - dropout
 #   - early stopping
 # data: [MNIST]
+# symbols:
+#   '$\mathbb{E}$': 'expectation (`mean`)'
+#   '$\mathrm{Var}$': 'variance (`var`)'
 # sources:
 #   - "Robbins & Monro, A stochastic approximation method, 1951"
 #   - "Polyak, Some methods of speeding up the convergence of iteration methods, 1964"

@@ -13,6 +13,77 @@
 #   - translation equivariance
 #   - transposed convolution
 # data: [MNIST]
+# terms:
+#   - term: kernel
+#     means: the small array of weights that slides over the image; also called filter
+#     zh: 卷积核
+#   - term: cross-correlation
+#     means: at each place the sum of products of the kernel with the window below it
+#     zh: 互相关
+#   - term: convolution
+#     means: cross-correlation with the kernel turned by 180°; deep learning says it for cross-correlation itself
+#     zh: 卷积
+#   - term: stride
+#     means: by how many pixels the kernel jumps
+#     zh: 步幅
+#   - term: padding
+#     means: zeros added around the image
+#     zh: 填充
+#   - term: dilation
+#     means: the distance of neighbouring numbers of a kernel, in pixels
+#     zh: 空洞率
+#   - term: channel
+#     means: one of the images that a layer takes in or puts out
+#     zh: 通道
+#   - term: feature map
+#     means: an output channel, which is what one kernel answers at every place
+#     zh: 特征图
+#   - term: im2col
+#     means: writing every window as a row of a matrix, so that a layer becomes one matrix product
+#     zh: 图像块展开为矩阵
+#   - term: locality
+#     means: an output depends on a small window of the input only (sparse connections)
+#     zh: 局部连接
+#   - term: weight sharing
+#     means: all places of an image use the same weights
+#     zh: 权重共享
+#   - term: multiply-add
+#     means: one product and one addition, the unit in which a layer's work is counted
+#     zh: 乘加运算
+#   - term: 1 × 1 convolution
+#     means: a dense layer that every pixel passes by itself; also called pointwise convolution
+#     zh: 1×1卷积
+#   - term: depthwise convolution
+#     means: every channel has a kernel of its own, and no channels are mixed
+#     zh: 逐通道卷积
+#   - term: depthwise separable convolution
+#     means: a depthwise convolution, then a 1 × 1 convolution
+#     zh: 深度可分离卷积
+#   - term: translation equivariance
+#     means: move the input, and the output moves with it
+#     zh: 平移等变性
+#   - term: transposed convolution
+#     means: multiplication by the transpose of a convolution's matrix, which makes images larger
+#     zh: 转置卷积
+#   - term: checkerboard artifact
+#     means: a pattern in generated images where stamps of a transposed convolution overlap unevenly
+#     zh: 棋盘伪影
+# symbols:
+#   '$I$': 'an image'
+#   '$K$': 'kernel, or filter, of a convolution (`kernel`, of shape (height, width, channels in, channels out))'
+#   '$n$': 'input size along one axis (`n`)'
+#   '$k$': 'kernel size along one axis (`k`)'
+#   '$s$': 'stride (`stride`)'
+#   '$p$': 'padding (`padding`)'
+#   '$d$': 'dilation (`dilation`)'
+#   '$o$': 'output size along one axis'
+#   '$H$': 'height'
+#   '$W$': 'width'
+#   '$C$': 'channels in'
+#   '$N$': 'channels out: the number of filters'
+#   '$\star$': 'cross-correlation (`correlate`)'
+#   '$\lfloor\cdot\rfloor$': 'rounding down (`//`)'
+#   '$\lceil\cdot\rceil$': 'rounding up (`math.ceil`)'
 # sources:
 #   - "LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document recognition, 1998"
 #   - "Chellapilla, Puri & Simard, High performance convolutional neural networks for document processing, 2006"
@@ -28,7 +99,7 @@
 # beside those an image that was computed from the digit with nothing but these nine numbers.
 
 # %% tags=["aside"]
-# @title Imports
+# @title Imports and settings
 import time
 
 from course import ask, budget, check, claim, data, gradient, plots, prove, record, start
@@ -73,10 +144,10 @@ plt.show()
 #
 # ## What you will be able to do
 #
-# - compute a convolution by hand, in a loop and as one matrix product;
-# - predict the output size, the parameters and the work of any convolutional layer;
-# - say when convolution commutes with a shift, and where zero padding spoils it;
-# - run a convolution backwards, and explain its checkerboards;
+# - compute the operation by hand, in a loop and as one matrix product;
+# - predict the output size, the parameters and the work of any such layer;
+# - say when it commutes with a shift, and where zero padding spoils that;
+# - run it backwards, and explain the checkerboards that come of it;
 # - train a layer until it has found Sobel's nine numbers, and know when it cannot.
 #
 # All indices count from 0, rows come before columns.
@@ -89,9 +160,9 @@ plt.show()
 # @title Draws figure 3.2
 corner = np.array([[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 0, 0, 0, 0]])
 figure, axes = plt.subplots(1, 3, figsize=(7, 2.4), width_ratios=[5, 3, 3])
-plots.draw_numbers(axes[0], corner, "input $I$", box=(0, 1, 3, 3))
+plots.draw_numbers(axes[0], corner, "input $I$", boxes=[(0, 1, 3, 3)])
 plots.draw_numbers(axes[1], SOBEL, "kernel $K$")
-plots.draw_numbers(axes[2], signal.correlate2d(corner, SOBEL, mode="valid"), "output $F$", box=(0, 1, 1, 1))
+plots.draw_numbers(axes[2], signal.correlate2d(corner, SOBEL, mode="valid"), "output $F$", boxes=[(0, 1, 1, 1)])
 figure.tight_layout()
 plt.show()
 
@@ -106,11 +177,11 @@ plt.show()
 #
 # $$ F(u, v) = \sum_{i=0}^{k_h-1} \sum_{j=0}^{k_w-1} K(i, j)\, I(u+i,\, v+j) + b \tag{3.1} $$
 #
-# Deep learning calls this a convolution (Goodfellow et al., 2016, section 9.1). In mathematics **convolution** runs
+# Deep learning calls this a **convolution** (Goodfellow et al., 2016, section 9.1). In mathematics convolution runs
 # through the window against the direction of the kernel, which is the same as turning the kernel by 180° first. Over
-# the windows that lie wholly inside the image:
+# the windows inside the image:
 #
-# $$ G(u, v) = \sum_{i=0}^{k_h-1} \sum_{j=0}^{k_w-1} K(i, j)\, I(u + k_h - 1 - i,\, v + k_w - 1 - j) \tag{3.2} $$
+# $$ G(u, v) = \sum_{i,\,j} K(i, j)\, I(u + k_h - 1 - i,\, v + k_w - 1 - j) \tag{3.2} $$
 
 
 # %%
@@ -130,8 +201,8 @@ def convolve(image, kernel):
 
 
 # %% [markdown]
-# You need not trust these lines: they are held against code that is not ours, Keras for the first and SciPy for the
-# second, on random whole numbers, which float32 multiplies and adds without rounding.
+# You need not trust these lines: they are held against Keras and SciPy, on random whole numbers, which float32
+# multiplies and adds without rounding.
 
 
 # %% tags=["aside"]
@@ -225,8 +296,8 @@ plt.show()
 # *Figure 3.4. Four kernels, two digits; purple is positive, orange negative, white zero. Each answer has its own
 # scale.*
 #
-# Blur and sharpen sum to 1 and keep the brightness of a flat patch; both Sobel kernels sum to 0 and answer a flat
-# patch with 0. A sharpened image is the image plus the differences of each pixel from its four neighbours.
+# Blur and sharpen sum to 1 and keep the brightness of a flat patch; both Sobel kernels sum to 0 and answer it with 0.
+# Sharpening adds to each pixel its differences from its four neighbours.
 #
 # **Try it.** Write a kernel that answers to strokes along one diagonal only.
 #
@@ -371,8 +442,8 @@ prove("3.6", keeping_padding, keras_keeping_padding, cases=odd_rows(20))
 # **Try it.** PyTorch's `Conv2d(..., padding=p)` adds $p$ zeros on both sides alike. For which $n$, $k$, $s$ can no such
 # padding do what `"same"` does?
 #
-# **Question 3.a.** A kernel of size 5 goes over a row of 32 pixels, with stride 2, one zero of padding on each side and
-# no dilation. How many pixels come out?
+# **Question 3.a.** A kernel of size 5 goes over a row of 32 pixels, with stride 2 and one zero of padding on each side.
+# How many pixels come out?
 
 # %%
 ask(
@@ -389,7 +460,8 @@ ask(
 # $C$ **channels** in and $N$ channels out, each of which is a **feature map**. Each output channel has a kernel of its
 # own, as deep as the input, adds up over all its channels, and has one bias:
 #
-# $$ F(u, v, m) = \sum_{i} \sum_{j} \sum_{c=0}^{C-1} K(i, j, c, m)\; I(us + di,\; vs + dj,\; c) + b(m) \tag{3.7} $$
+# $$ \begin{aligned} F(u, v, m) = {} & \sum_{i,\,j,\,c} K(i, j, c, m)\; I(us + di,\, vs + dj,\, c) \\
+#    & {} + b(m) \end{aligned} \tag{3.7} $$
 #
 # This is the whole of a `Conv2D` layer, on an image that is padded already. Read the shapes off it: image $(H,W,C)$,
 # kernel $(k_h,k_w,C,N)$, output $(H_o,W_o,N)$. Keras puts the batch in front.
@@ -466,8 +538,9 @@ ask(
 # *patches*), write every kernel as one column of a matrix $\mathbf{K}$, and all output pixels of all channels are one
 # matrix product, for which every machine has carefully tuned code:
 #
-# $$ F = P\,\mathbf{K} + b, \qquad P \in \mathbb{R}^{H_o W_o \times k_h k_w C},\quad
-#    \mathbf{K} \in \mathbb{R}^{k_h k_w C \times N} \tag{3.8} $$
+# $$ \begin{gathered} F = P\,\mathbf{K} + b, \\
+#    P \in \mathbb{R}^{H_o W_o \times k_h k_w C},\quad \mathbf{K} \in \mathbb{R}^{k_h k_w C \times N}
+#    \end{gathered} \tag{3.8} $$
 #
 # This is called **im2col** (Chellapilla et al., 2006). At stride 1 it stores most pixels $k_hk_w$ times: memory is
 # traded for speed.
@@ -529,8 +602,8 @@ curves = {name: [times[name] for times in timings] for name in timings[0]}
 plots.show_curves(curves, "side of the image (pixels)", "milliseconds per image", x=[str(n) for n in sides], log_y=True)
 
 # %% [markdown]
-# *Figure 3.7. Time for one image of 4 channels through 16 kernels of 3 × 3, on a logarithmic scale. Where
-# Keras's curve is flat, you see the price of a call, not of the arithmetic.*
+# *Figure 3.7. Time for one image of 4 channels through 16 kernels of 3 × 3, on a logarithmic scale. Keras's flat curve
+# is the price of a call, not of the arithmetic.*
 #
 # im2col makes the same products. What it saves is the steps of the loop, so a layer with a single output number should
 # gain nothing by it: that is the control of the claim.
@@ -551,7 +624,7 @@ claim(
 # each: more than four million. In general, for $N$ kernels and for a dense layer with $D$ outputs, both on
 # $H\times W\times C$ numbers:
 #
-# $$ \text{parameters:} \quad (k_h k_w C + 1)\, N \qquad \text{against} \qquad H W C D + D \tag{3.9} $$
+# $$ \text{parameters:} \quad (k_h k_w C + 1)\, N \quad \text{against} \quad H W C D + D \tag{3.9} $$
 #
 # Two ideas make the difference. **Locality** (sparse connections): an output looks at 9 of the 784 pixels, which leaves
 # 54,080 parameters. **Weight sharing**: all places use the same kernel, which leaves 80 (LeCun et al., 1998). Sharing
@@ -805,7 +878,7 @@ figure, axes = plt.subplots(1, 5, figsize=(8, 2.1))
 plots.draw_image(axes[0], before, "before")
 plots.draw_image(axes[1], after, "after the move")
 for depth, (axis, change) in enumerate(zip(axes[2:], padded), start=1):
-    plots.draw_image(axis, change <= 1e-4, f"{depth} layer{'s' * (depth > 1)}")
+    plots.draw_image(axis, change <= 1e-4, f"{depth} layer{'s' * (depth > 1)}", limits=(0, 1))
 figure.tight_layout()
 plt.show()
 
@@ -881,12 +954,14 @@ plt.show()
 # $$ \begin{gathered} (A^\mathsf{T} y)(r, t) = \sum_{u=0}^{H_o-1} \sum_{v=0}^{W_o-1} y(u, v)\, K(r - us,\; t - vs), \\
 #    n = (o - 1)\, s + k \end{gathered} \tag{3.18} $$
 #
-# (For $s \le k$. Where stamps leave gaps, $s > k$, Keras adds zeros behind the last one, up to $o\,s$ pixels.)
 
 
 # %%
 def transposed(features, kernel, stride=1):
-    """Transposed convolution (3.18): features (Ho, Wo), kernel (kh, kw) -> an image."""
+    """Transposed convolution (3.18): features (Ho, Wo), kernel (kh, kw) -> an image.
+
+    For stride <= k. Where stamps leave gaps, Keras adds zeros behind the last one, up to o * stride pixels.
+    """
     height, width = ((o - 1) * stride + k for o, k in zip(features.shape, kernel.shape))
     return (conv_matrix(kernel, height, width, stride).T @ features.ravel()).reshape(height, width)  # (3.18)
 
@@ -1086,8 +1161,8 @@ figure, axes = plt.subplots(4, 8, figsize=(7.5, 4.3))
 response = keras.ops.convert_to_numpy(conv(seven[None, ..., None]))[0]
 for m, column in enumerate(axes.T):
     for axis, kernels in zip(column, (at_first, added, at_last)):
-        plots.draw_image(axis, kernels[..., m], signed=True, bound=np.abs(at_last).max())
-    plots.draw_image(column[3], response[..., m], bound=response.max())
+        plots.draw_image(axis, kernels[..., m], signed=True, limits=np.abs(at_last).max())
+    plots.draw_image(column[3], response[..., m], limits=(0, response.max()))
 for axis, label in zip(axes[:, 0], ("at first", "+ added", "= learned", "response")):
     axis.set_ylabel(label)
 figure.tight_layout(pad=0.4)
@@ -1097,13 +1172,12 @@ plt.show()
 # *Figure 3.12. Eight kernels before training, what training added, the sum, and what the sum answers to a seven (black
 # is 0). Rows 1 to 3 share one scale.*
 #
-# This is no gallery of edge detectors. Much of the random start is left, and where the second row is almost white,
-# training has hardly touched a kernel: one that rarely answers above 0 gets almost no gradient through the ReLU. But
-# look at what *was* added. With plain gradient descent it is a weighted sum of windows of the training images: that is
-# (3.19). Windows of digits are smooth, so what is added should be smooth, while the random start is not. To measure it,
-# compare neighbours: the mean product of adjacent weights, as a fraction of the mean square, is about 0 for random
-# weights and nears 1 for a smooth kernel. The control sees the same digits with their pixels shuffled, in one order for
-# all.
+# This is no gallery of edge detectors: much of the random start is left, and a kernel that rarely answers above 0 gets
+# almost no gradient through the ReLU. But look at what *was* added. With plain gradient descent it is a weighted sum of
+# windows of the training images: that is (3.19). Windows of digits are smooth, so what is added should be smooth, while
+# the random start is not. To measure it, compare neighbours: the mean product of adjacent weights, as a fraction of the
+# mean square, is about 0 for random weights and nears 1 for a smooth kernel. The control sees the same digits with
+# their pixels shuffled, in one order for all.
 
 
 # %%
@@ -1160,13 +1234,12 @@ plt.show()
 # %% [markdown]
 # *Figure 3.13. Top: a view of the world, blurred by a disc. Bottom: one white pixel and a triangular kernel.*
 #
-# Before you read on, say what the bottom row tells you, and what happens at the top and left edges of the upper one.
-#
-# The formula is right for *full* convolution, where the kernel is turned and may hang over the edge. Read as a layer
-# that stays inside the image, it makes three mistakes at once. The kernel is turned. The output stands too far down and
-# right, by one pixel less than the kernel's size. And where $k-i+1$ falls below 1, Python does not complain: index $-1$
-# is the last row, so the far edge bleeds into the near one. The repair is yours, in exercise 3.7. The habit to keep:
-# **send in a single white pixel, and look.**
+# What does the bottom row tell you, and what happens at the top and left edges of the upper one? The formula is right
+# for *full* convolution, where the kernel is turned and may hang over the edge. Read as a layer that stays inside the
+# image, it makes three mistakes at once. The kernel is turned. The output stands too far down and right, by one pixel
+# less than the kernel's size. And where $k-i+1$ falls below 1, Python does not complain: index $-1$ is the last row, so
+# the far edge bleeds into the near one. The repair is yours, in exercise 3.7. The habit to keep: **send in a single
+# white pixel, and look.**
 #
 # ## This run
 
@@ -1180,8 +1253,7 @@ record(
 # %% [markdown]
 # ## Exercises
 #
-# Fill in a function, run its cell, then run the check below it. A failed check names the input, what came out and what
-# was expected. The functions of the lesson are yours to use.
+# The functions of the lesson are yours to use.
 #
 # **Exercise 3.1 ★** You plan a stack of layers and want to know what size comes out at the end, or which layer falls
 # off the edge.
@@ -1840,9 +1912,8 @@ def by_recursion(height, width, channels, layers):
 check("3.5", count_parameters)
 
 # %% [markdown]
-# **Exercise 3.6 ★★★** `transposed` in the lesson builds a whole matrix and knows one channel only. Write the transpose
-# of a full layer, (3.7) without dilation and bias, by stamping. What padding added on the way there comes off on the
-# way back.
+# **Exercise 3.6 ★★★** `transposed` builds a whole matrix and knows one channel only. Write the transpose of a full
+# layer, (3.7) without dilation and bias, by stamping. What padding added on the way there comes off on the way back.
 
 
 # %%

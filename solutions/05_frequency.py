@@ -23,6 +23,8 @@
 #   - aliasing and the sampling theorem
 #   - anti-aliased pooling
 # data: [MNIST, CIFAR-10]
+# symbols:
+#   '$*$': 'convolution (`convolve`)'
 # sources:
 #   - "Shannon, Communication in the presence of noise, 1949"
 #   - "Cooley & Tukey, An algorithm for the machine calculation of complex Fourier series, 1965"

@@ -6,7 +6,7 @@ import subprocess
 import urllib.request
 
 import pytest
-from helpers import COURSE, ask_lab, lab
+from helpers import COURSE, SMALL_SOURCE, ask_lab, lab, read_lab
 
 
 def run(*words, **environment):
@@ -38,6 +38,16 @@ def test_an_unknown_data_set_is_named():
     assert result.returncode == 1 and "there is no data set 'imagenet'" in result.stderr
 
 
+def test_a_review_counts_and_names_and_says_by_its_status_whether_all_is_well():
+    result = run("review", "03", COURSE_SOLUTIONS=str(SMALL_SOURCE.parent))
+    assert result.returncode == 2 and "there is no chapter '03'" in result.stderr
+    result = run("review", "90", COURSE_SOLUTIONS=str(SMALL_SOURCE.parent))
+    assert result.returncode == 1 and result.stdout.startswith("90 words "), result.stdout + result.stderr
+    assert (
+        "first image not built" in result.stdout and "\n  90_adding.py:39: claim 90.1 has no control" in result.stdout
+    )
+
+
 def test_the_doctor_says_what_is_here():
     result = run("doctor", COURSE_OFFLINE="1")
     for words in ("Python 3.", "Keras", "mnist", "cifar10", "sandbox", "memory"):
@@ -57,5 +67,7 @@ def test_the_lab_prints_its_address_with_the_port_taken_and_no_display(tmp_path,
             tracker = ask_lab(address, "lab/api/settings/@jupyterlab/notebook-extension:tracker")
             cell = tracker["schema"]["properties"]["codeCellConfig"]["default"]
             assert cell["lineWrap"], "long lines of code are to wrap"
+            style = read_lab(address, "custom/custom.css")
+            assert b"word-break: normal" in style, "long lines of output are to wrap between words"
             assert ask_lab(address, "api/contents/index.ipynb?content=0")["writable"]
             assert (tmp_path / name / "03_convolution.ipynb").exists()

@@ -139,10 +139,11 @@ def test_an_edition_of_one_chapter_holds_nothing_of_another(small, tmp_path):
     files = files_of(tmp_path / "out")
     names = {name for name in files if not name.endswith(".whl")}
     assert names == {"LICENSE", "README.md", "requirements.txt", "keys/90.json", "notebooks/90_adding.ipynb",
-                     "notebooks/index.ipynb"}  # fmt: skip
+                     "notebooks/index.ipynb", "notebooks/glossary.ipynb"}  # fmt: skip
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if name.startswith(("course/keys", "course/notebooks"))}
-        assert inside == {"course/keys/90.json", "course/notebooks/90_adding.ipynb", "course/notebooks/index.ipynb"}
+        pages = {"course/notebooks/index.ipynb", "course/notebooks/glossary.ipynb"}
+        assert inside == {"course/keys/90.json", "course/notebooks/90_adding.ipynb", *pages}
     said = files["README.md"].decode()
     assert "values that a right answer gives" in said and wheel.name in said and "course grade 90" in said
     assert "2 * x" not in held(files) and files["keys/90.json"] == (small / "keys" / "90.json").read_bytes()

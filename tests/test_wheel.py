@@ -141,7 +141,7 @@ def test_the_lab_opens_in_an_empty_folder(installed, empty, tmp_path):
     command, environment = [installed.bin / "course", "lab"], clean(**jupyter_places(), HOME=str(tmp_path))
     with lab(command, tmp_path / "log", environment, cwd=empty) as (_, address):
         names = {one["name"] for one in ask_lab(address, "api/contents")["content"]}
-        assert names == {NAME, "index.ipynb"} and (empty / "work" / NAME).exists()
+        assert names == {NAME, "index.ipynb", "glossary.ipynb"} and (empty / "work" / NAME).exists()
 
 
 def test_a_chapter_of_the_course_is_graded_without_a_checkout(whole, empty, tmp_path):

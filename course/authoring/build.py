@@ -43,6 +43,7 @@ def build(chapter, progress=None, say=lambda text: None, force=False):
             # Checks read the new key, which is put into its place only when all is well.
             write(Path(folder) / f"{chapter.number}.json", keys.as_text(key))
             solution = _executed(chapter, key, old, progress, say, folder)
+        _refuse(review.opening_problems(chapter, solution), say)
     except FAULTS as error:
         raise BuildError(str(error)) from None
     learner = notebooks.learner_notebook(solution, chapter)

@@ -27,6 +27,9 @@ HEADER = {
     "data": list,
     "sources": list,
 }
+# What a header may have besides: the terms and the symbols that the chapter introduces.
+OPTIONAL = {"terms": list, "symbols": dict}
+TERM = {"term": True, "means": True, "zh": True, "symbol": False}  # the fields of a term; whether it must have them
 STARS = re.compile(r"\*\*Exercise (\d+\.\d+)\s+(★+)")
 TAG = re.compile(r"\\tag\{(\d+\.\d+)\}")
 MARK = re.compile(r"(?m)^# %%(.*)\n")
@@ -176,7 +179,8 @@ def tags_of(cell, place):
 
 
 def read_header(text, name):
-    """The YAML header as a dict of exactly the fields of HEADER; raises ChapterError naming the field."""
+    """The YAML header as a dict of the fields of HEADER, and of OPTIONAL where they are given; raises ChapterError
+    naming the field."""
     import yaml
 
     try:
@@ -190,9 +194,33 @@ def read_header(text, name):
             raise ChapterError(f"{name}: the header has no field {field!r}")
         if not isinstance(header[field], kind) or header[field] == "":
             raise ChapterError(f"{name}: header field {field!r} must be a {kind.__name__}, not {header[field]!r}")
-    if unknown := header.keys() - HEADER.keys():
-        raise ChapterError(f"{name}: unknown header fields {sorted(unknown)}; known are {list(HEADER)}")
+    if unknown := header.keys() - HEADER.keys() - OPTIONAL.keys():
+        raise ChapterError(f"{name}: unknown header fields {sorted(unknown)}; known are {[*HEADER, *OPTIONAL]}")
+    for field, kind in OPTIONAL.items():
+        if not isinstance(header.get(field, kind()), kind):
+            raise ChapterError(f"{name}: header field {field!r} must be a {kind.__name__}, not {header[field]!r}")
+    for term in header.get("terms", ()):
+        _read_term(term, name)
+    for symbol, meaning in header.get("symbols", {}).items():
+        if not _is_line(meaning) or not re.fullmatch(r"\$[^$]+\$", str(symbol)):
+            said = "one of symbols is written as '$\\lambda$': what it stands for, in a line"
+            raise ChapterError(f"{name}: {said}; not {symbol!r}: {meaning!r}")
     return header
+
+
+def _read_term(term, name):
+    """Raise ChapterError unless an item of a header's `terms` is one."""
+    if not isinstance(term, dict) or term.keys() - TERM.keys():
+        raise ChapterError(
+            f"{name}: one of terms has the fields {', '.join(TERM)}, symbol only where it has one: {term!r}"
+        )
+    for field, needed in TERM.items():
+        if (needed or field in term) and not _is_line(term.get(field)):
+            raise ChapterError(f"{name}: the term {term.get('term')!r} needs a line of text in {field!r}")
+
+
+def _is_line(value):
+    return isinstance(value, str) and value.strip() != "" and "\n" not in value.strip()
 
 
 def part(source, name="a chapter"):
@@ -364,12 +392,28 @@ def is_aside(cell):
     return cell.metadata.get("course", {}).get("aside", False)
 
 
-def promised(chapter, verb):
-    """All calls of `prove`, `claim` or `check` at the top level of cells, in order: (first argument, cell)."""
+def calls(chapter, verb):
+    """All calls of `prove`, `claim` or `check` at the top level of cells, in order: (the call's ast node, cell)."""
     found = []
     for cell in chapter.cells:
         if cell.cell_type == "code" and role(cell) != "answer":
             for statement in ast.parse(cell.source).body:
                 if isinstance(statement, ast.Expr) and _called(statement.value) == verb:
-                    found.append((ast.literal_eval(statement.value.args[0]), cell))
+                    found.append((statement.value, cell))
     return found
+
+
+def promised(chapter, verb):
+    """The same calls by what they promise: (first argument, cell)."""
+    return [(ast.literal_eval(call.args[0]), cell) for call, cell in calls(chapter, verb)]
+
+
+def control(call):
+    """The control of a call of `claim`, as an ast node, or None where it has none."""
+    given = [keyword.value for keyword in call.keywords if keyword.arg == "control"]
+    return next(iter([*given, *call.args[3:]]), None)
+
+
+def is_constant(node):
+    """Whether an ast node is written as True, False, None, a number or a text: no measurement."""
+    return isinstance(node, ast.Constant)

@@ -52,7 +52,7 @@ def derive(chapter):
     metadata = {
         "kernelspec": KERNELSPEC,
         "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
-        "course": {"chapter": chapter.number, "header": chapter.header},
+        "course": {"chapter": chapter.number, "header": {name: chapter.header[name] for name in chapters.HEADER}},
     }
     return v4.new_notebook(cells=cells, metadata=metadata)
 
@@ -100,12 +100,11 @@ def title_cell(chapter):
     h = chapter.header
     points = (
         f"**You need:** {', '.join(h['needs'])}.",
-        f"**You will meet:** {', '.join(h['teaches'])}.",
-        "Shift+Enter runs a cell. Cells folded to three dots hold imports, drawings and what proofs compare with: run "
-        "them like any other, and read past them.",
-        "The exercises come last, each with a check below it. To have all graded, save, and type "
-        f"`make grade CHAPTER={chapter.number}` in a terminal, or `course grade {chapter.number}` where the course was "
-        "installed with pip.",
+        "Shift+Enter runs a cell. Folded cells (three dots) hold imports, drawings and what proofs compare with: run "
+        "them, and read past them.",
+        "The exercises come last, each with a check. To grade all, save, and type "
+        f"`make grade CHAPTER={chapter.number}` in a terminal (`course grade {chapter.number}` where the course was "
+        "installed with pip).",
         "**Back after a pause?** Run the first cell of the exercises: it brings back what the lesson defines, without "
         "training.",
         "**No module named 'course'?** Put the course's wheel beside this notebook and run "

@@ -1,9 +1,10 @@
-"""The pages derived from the chapters' headers and records: the index, the README's syllabus, the recorded runs."""
+"""The pages derived from the chapters' headers and records: the index, the README's syllabus, the glossary, the
+recorded runs."""
 
 import re
 import statistics
 
-from course.authoring import chapters
+from course.authoring import chapters, glossary
 from course.authoring.notebooks import KERNELSPEC, unique_id
 from course.files import notebook_text, write
 from course.lesson import recording, settings
@@ -107,11 +108,14 @@ def results_path():
 
 
 def write_pages():
-    """Write the index notebook, the README's syllabus and the page of recorded runs, where they are not so already.
-    Returns the paths of those that have changed."""
+    """Write the index notebook, the glossary, the README's syllabus and the page of recorded runs, where they are not
+    so already. Returns the paths of those that have changed."""
     entries, changed = chapters.entries(), []
     readme = settings.ROOT / "README.md"
-    pages = {chapters.notebooks() / "index.ipynb": notebook_text(index_notebook(entries))}
+    pages = {
+        chapters.notebooks() / "index.ipynb": notebook_text(index_notebook(entries)),
+        chapters.notebooks() / glossary.PAGE: notebook_text(glossary.notebook(entries)),
+    }
     if settings.solutions_folder() == settings.ROOT / "solutions":  # README and records are this course's own
         pages[readme] = readme_with_syllabus(entries, readme.read_text(encoding="utf-8"))
         pages[results_path()] = results_page(entries)

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from course.authoring import build, chapters, keying, notebooks, pages
+from course.authoring import build, chapters, glossary, keying, notebooks, pages
 from course.files import load_notebook, notebook_text, write
 from course.lesson import settings
 
@@ -54,7 +54,7 @@ def release(out, sources, say=lambda text: None):
 
 
 def write_lessons(folder, wanted):
-    """The lessons and an index of them, with links to no other chapter."""
+    """The lessons, and an index and a glossary of them, with links to no other chapter."""
     known = [entry for entry in chapters.entries() if entry.number in {chapter.number for chapter in wanted}]
     for chapter in wanted:
         lesson = notebooks.learner_notebook(load_notebook(chapter.solution), chapter)
@@ -63,6 +63,7 @@ def write_lessons(folder, wanted):
                 cell.source = notebooks.navigation(chapter, "index.ipynb", known)
         write(folder / chapter.notebook.name, notebook_text(lesson))
     write(folder / "index.ipynb", notebook_text(pages.index_notebook(known)))
+    write(folder / glossary.PAGE, notebook_text(glossary.notebook(known)))
 
 
 def write_tree(tree, made):

@@ -1,16 +1,25 @@
 """What a chapter must keep: the build refuses what the tests would refuse, with file, line and what to do."""
 
 import ast
+import io
 import re
+import tokenize
 from dataclasses import dataclass
 
-from course.authoring import chapters, keying
+from course.authoring import chapters, equations, executing, glossary, keying, road, wording
 from course.exercises import judging
 from course.exercises.hints import diagnose
+from course.files import load_notebook
 from course.lesson import settings
 
+MATHEMATICS = re.compile(r"\$\$.*?\$\$|\$[^$]+\$", re.DOTALL)
+NO_SENTENCE = re.compile(r"(?m)^\s*([-|] |\d+\. |\*Figure)")  # where a list, a table or a caption begins
 PREREQUISITES = {"Python", "NumPy", "school calculus"}
-WORDS = (1500, 4500)
+# Chapters that are still to be revised: the rules of the road, the field's words and the glossary do not bind them yet.
+UNREVISED = {"01", "02", "03", "04", "05", "06", "07", "16", "17", "18", "20", "21"}
+WORDS = (2000, 3500)
+WORDS_UNREVISED = (1500, 4500)
+VISIBLE_CELLS, VISIBLE_LINES, CELL_LINES = 40, 350, 25  # of code that is not folded, at most
 EXERCISES = (5, 8)
 ASIDE = re.compile(r"# @title \S")
 WRONG, RIGHT, CASES = 4, 1, 8  # at least so many of an exercise
@@ -19,7 +28,7 @@ WRONG, RIGHT, CASES = 4, 1, 8  # at least so many of an exercise
 @dataclass(frozen=True)
 class Problem:
     """Something that a chapter does not keep. place: file and line. what: the sentence, with what to do. size: whether
-    it is a matter of size only, which an author of another course may decide otherwise."""
+    it is a matter of size or style only, which an author of another course may decide otherwise."""
 
     place: str
     what: str
@@ -34,10 +43,54 @@ def strict():
     return settings.solutions_folder() == settings.ROOT / "solutions"
 
 
-def problems(chapter):
-    """All Problems that the source shows without being run."""
-    parts = (_teaching, _equations, _claims, _exercises, _short_questions, _asides, _size)
-    return [problem for part in parts for problem in part(chapter)]
+def is_revised(chapter):
+    """Whether a chapter is held to the rules of revised ones."""
+    return chapter.number not in UNREVISED
+
+
+def problems(chapter, revised=None):
+    """All Problems that the source shows without being run. revised: whether to hold it to the rules of a revised
+    chapter; else, as `is_revised` says."""
+    parts = [_teaching, _equations, _claims, _exercises, _short_questions, _asides, _size, _terms, _symbols]
+    if is_revised(chapter) if revised is None else revised:
+        parts += [_words, _road, _minutes, _controls, _wording, _wide_equations, _enough_terms]
+    else:
+        parts += [_words_unrevised]
+    found = [problem for part in parts for problem in part(chapter)]
+    # Whoever looks at a chapter as a revised one is told of all clashes; the build asks only revised ones to agree.
+    for said in glossary.clashes(chapters.entries(), chapter.number, () if revised else UNREVISED):
+        found.append(Problem(f"{chapter.path.name}:1", said))
+    return found
+
+
+def opening_problems(chapter, notebook, revised=None):
+    """The Problems that the chapter's executed notebook shows: whether the first image comes before any code that a
+    learner sees. revised: as for `problems`."""
+    image, code = road.opening(notebook)
+    if not (is_revised(chapter) if revised is None else revised) or code is None:
+        return []
+    if image is not None and image < code:
+        return []
+    place = executing.place(chapter, notebook.cells[code])
+    said = "this visible code comes before the first image: show that first, from an aside"
+    return [Problem(place, said, size=True)]
+
+
+def report(chapter):
+    """What `course review` prints of a chapter: (a line of figures, all Problems by the rules of a revised chapter)."""
+    found, header = road.of(chapter), chapter.header["minutes"]
+    opening, notebook = "not built", load_notebook(chapter.solution) if chapter.solution.exists() else None
+    if notebook is not None:
+        image, code = road.opening(notebook)
+        opening = "none" if image is None else "before any code" if code is None or image < code else "after code"
+    least, most = found.minutes
+    line = (
+        f"{chapter.number} words {found.words:,} · visible cells {len(found.cells)}, lines {found.lines}, longest "
+        f"{found.longest} · claims {found.claims}, with a control {found.controls} · first image {opening} · "
+        f"minutes {header} of {least:.0f} to {most:.0f}"
+    )
+    shown = opening_problems(chapter, notebook, True) if notebook is not None else []
+    return line, [*problems(chapter, True), *shown]
 
 
 def _teaching(chapter):
@@ -180,18 +233,153 @@ def _independence(chapter, answers):
 
 def _size(chapter):
     first = f"{chapter.path.name}:1"
-    prose = " ".join(cell.source for cell in _markdown(chapter))
-    words = len(re.sub(r"\$\$.*?\$\$", "", prose, flags=re.DOTALL).split())
-    if not WORDS[0] <= words <= WORDS[1]:
-        yield Problem(first, f"{words} words; a chapter has {WORDS[0]} to {WORDS[1]}", size=True)
-    if prose.count("*Figure ") < 3:
-        yield Problem(
-            first, f"{prose.count('*Figure ')} figures with a caption (*Figure 3.1. ...*); at least 3", size=True
-        )
+    figures = sum(cell.source.count("*Figure ") for cell in _markdown(chapter))
+    if figures < 3:
+        yield Problem(first, f"{figures} figures with a caption (*Figure 3.1. ...*); at least 3", size=True)
     if not EXERCISES[0] <= len(chapter.grading) <= EXERCISES[1]:
         yield Problem(
             first, f"{len(chapter.grading)} exercises; a chapter has {EXERCISES[0]} to {EXERCISES[1]}", size=True
         )
+
+
+def _words_unrevised(chapter):
+    yield from _word_count(chapter, wording.count(" ".join(c.source for c in _markdown(chapter))), WORDS_UNREVISED)
+
+
+def _words(chapter):
+    yield from _word_count(chapter, road.of(chapter).words, WORDS)
+
+
+def _word_count(chapter, words, limits):
+    if not limits[0] <= words <= limits[1]:
+        what = f"{words:,} words; a chapter has {limits[0]:,} to {limits[1]:,}"
+        yield Problem(f"{chapter.path.name}:1", what, size=True)
+
+
+def _road(chapter):
+    """What stands open: not too many cells, not too many lines, no long cell."""
+    found, first = road.of(chapter), f"{chapter.path.name}:1"
+    for have, limit, what in (
+        (len(found.cells), VISIBLE_CELLS, "visible code cells"),
+        (found.lines, VISIBLE_LINES, "lines of visible code"),
+    ):
+        if have > limit:
+            yield Problem(first, f"{have} {what}; at most {limit}: what teaches nothing goes into asides", size=True)
+    for cell, count in found.cells:
+        if count > CELL_LINES:
+            what = f"a visible cell of {count} lines; at most {CELL_LINES}: cut it, or make it an aside"
+            yield Problem(chapter.place(cell), what, size=True)
+
+
+def _minutes(chapter):
+    least, most = road.of(chapter).minutes
+    least, most = 5 * int(least // 5), 5 * -int(-most // 5)
+    if not least <= chapter.header["minutes"] <= most:
+        said = f"the header says {chapter.header['minutes']} minutes; words, code and exercises take {least} to {most}"
+        yield Problem(f"{chapter.path.name}:1", said, size=True)
+
+
+def _controls(chapter):
+    """Each claim is tried where it must be false; where it cannot be, a comment says why."""
+    for call, cell in chapters.calls(chapter, "claim"):
+        tag, control = ast.literal_eval(call.args[0]), chapters.control(call)
+        if control is None:
+            said = f"claim {tag} has no control: add control=..., the same measurement where the sentence must be false"
+        elif not chapters.is_constant(control):
+            continue
+        elif control.value is not None:
+            said = f"claim {tag}: its control is {control.value!r}, which is no measurement"
+        elif _comments(cell.source):
+            continue
+        else:
+            said = f"claim {tag} has control=None: say in a comment of its cell why there can be none"
+        yield Problem(chapter.place(cell), said, size=True)
+
+
+def _comments(source):
+    """The comments of a cell, the title of an aside left out."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [t.string for t in tokens if t.type == tokenize.COMMENT and not ASIDE.match(t.string)]
+
+
+def _wording(chapter):
+    """Each word that the field has another word for, once, with all its places."""
+    found = {}
+    for cell, mark in zip(chapter.cells, chapter.lines):
+        if cell.cell_type == "markdown":
+            for line, word, term in wording.private(cell.source):
+                found.setdefault((word.lower(), term), []).append(mark + line)
+    for (word, term), lines in found.items():
+        others = f" (and in lines {', '.join(map(str, lines[1:]))})" if lines[1:] else ""
+        yield Problem(f"{chapter.path.name}:{lines[0]}", f"{word!r}: the field says {term!r}{others}", size=True)
+
+
+def _wide_equations(chapter):
+    """A display equation that a window of 1024 pixels cuts off, and with it, often, its number."""
+    for cell, mark in zip(chapter.cells, chapter.lines):
+        if cell.cell_type == "markdown":
+            for found in wording.DISPLAY.finditer(cell.source):
+                pixels = equations.pixels(found[0].strip("$"))
+                if pixels > equations.ROOM:
+                    line = mark + cell.source.count("\n", 0, found.start())
+                    said = (
+                        f"an equation about {pixels:.0f} pixels wide, where a small window has {equations.ROOM}: break "
+                        "it, as in \\begin{aligned} a &= b \\\\ &= c \\end{aligned}, or shorten it"
+                    )
+                    yield Problem(f"{chapter.path.name}:{line}", said, size=True)
+
+
+def _enough_terms(chapter):
+    have = len(chapter.header.get("terms", ()))
+    if have < glossary.LEAST:
+        said = (
+            f"the header defines {have} terms; at least {glossary.LEAST}: term, means, zh and, where it has one, symbol"
+        )
+        yield Problem(f"{chapter.path.name}:1", said, size=True)
+
+
+def _terms(chapter):
+    """Each term is named in Chinese, and in bold where the chapter first uses it."""
+    first = f"{chapter.path.name}:1"
+    paragraphs = list(_paragraphs(chapter))
+    for term in chapter.header.get("terms", ()):
+        name, found = term["term"], glossary.pattern(term["term"])
+        if not glossary.HAN.search(term["zh"]):
+            yield Problem(first, f"the term {name!r} has no Chinese name: zh is {term['zh']!r}")
+        word, bold = (re.compile(one, re.IGNORECASE) for one in (found, rf"\*\*{found}[.,:;]?\*\*"))
+        for line, text, sentences in paragraphs:
+            used, introduced = word.search(sentences), bold.search(text)
+            if introduced and (not used or introduced.start() < used.start()):
+                break
+            if used:
+                line += text.count("\n", 0, used.start())
+                said = f"the term {name!r} is first used here: put it in bold, **{name}**"
+                yield Problem(f"{chapter.path.name}:{line}", said)
+                break
+        else:
+            yield Problem(first, f"the term {name!r} stands in no sentence of the chapter")
+
+
+def _symbols(chapter):
+    """A symbol that the header lists stands in the chapter's mathematics."""
+    formulas = [glossary.tokens(found) for c in _markdown(chapter) for found in MATHEMATICS.findall(c.source)]
+    for symbol in [*chapter.header.get("symbols", {}), *(t.get("symbol") for t in chapter.header.get("terms", ()))]:
+        if symbol and not any(glossary.holds(formula, symbol) for formula in formulas):
+            yield Problem(f"{chapter.path.name}:1", f"the symbol {symbol} stands in no equation and no formula")
+
+
+def _paragraphs(chapter):
+    """The text above the exercises, paragraph by paragraph: (number of the first line; text without code, formulas and
+    headings; the same without lists, tables and captions, which may name a term before a sentence introduces it)."""
+    for cell, mark in zip(chapter.cells, chapter.lines):
+        if cell.cell_type != "markdown":
+            continue
+        if chapters.STARS.search(cell.source):
+            return
+        plain = re.sub(r"(?m)^#.*", lambda found: " " * len(found[0]), wording.prose(cell.source))
+        for found in re.finditer(r"(?:[^\n]+\n?)+", plain):
+            item = NO_SENTENCE.search(found[0])
+            yield mark + plain.count("\n", 0, found.start()), found[0], found[0][: item.start() if item else None]
 
 
 def exercise_problems(chapter, key):

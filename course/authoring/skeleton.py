@@ -118,10 +118,17 @@ TEMPLATE = (
 # needs: [Python, NumPy]
 # teaches: [name each notion that later chapters may need]
 # data: [MNIST]
+# terms:
+#   - term: mean
+#     means: the sum of some numbers, divided by how many there are
+#     zh: 平均值
+# symbols:
+#   '$\\bar{x}$': the mean of the numbers $x$
 # sources:
 #   - "Author, Title, year"
 
-# %%
+# %% tags=["aside"]
+# @title Imports and settings
 from course import budget, check, claim, data, plots, prove, record, start
 
 import keras
@@ -132,7 +139,8 @@ rng = start("<NN>")
 # %% [markdown]
 # Pose the question with an image: show it in the cell below, and say in a sentence what the chapter will answer.
 
-# %%
+# %% tags=["aside"]
+# @title Draws figure <N>.1
 digits = data.mnist()
 plots.show_images(digits.x_train[:10])
 
@@ -141,7 +149,7 @@ plots.show_images(digits.x_train[:10])
 #
 # ## An idea
 #
-# Question, worked number, then the equation:
+# Question, worked number, each new term in bold, such as the **mean**, then the equation:
 #
 # $$\\bar{x} = \\frac{1}{n} \\sum_{i=1}^{n} x_i \\tag{<N>.1}$$
 

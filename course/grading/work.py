@@ -27,6 +27,7 @@ from course.grading import merging, submission
 from course.lesson import settings
 
 INDEX = "index.ipynb"
+PAGES = (INDEX, "glossary.ipynb")  # lessons in which there is nothing to run or to answer
 CHAPTER = re.compile(r"(\d\d)_\w+\.ipynb")
 
 
@@ -51,15 +52,14 @@ class Report:
 
 
 def lessons():
-    """The paths of the lessons, the index first. Raises WorkError where there are none."""
+    """The paths of the lessons, the index and the glossary first. Raises WorkError where there are none."""
     folder = settings.lessons_folder()
     found = sorted(path for path in folder.glob("*.ipynb") if CHAPTER.fullmatch(path.name))
     if not found:
         raise WorkError(
             f"there are no lessons in {folder}: install the course again, or, in a checkout: git checkout {folder.name}"
         )
-    index = folder / INDEX
-    return [index, *found] if index.exists() else found
+    return [*(folder / page for page in PAGES if (folder / page).exists()), *found]
 
 
 def lesson_of(number):
@@ -71,7 +71,7 @@ def lesson_of(number):
 
 
 def key_of(path):
-    """The key of the chapter that a lesson is of; None for the index. Raises BadKey."""
+    """The key of the chapter that a lesson is of; None for a page. Raises BadKey."""
     found = CHAPTER.fullmatch(Path(path).name)
     return keys.load(found[1]) if found else None
 
@@ -133,7 +133,7 @@ def worked_in_place():
     changed = {line[3:].strip('"') for line in (status or b"").decode(errors="replace").splitlines()}
     found = []
     for path in lessons():
-        if f"notebooks/{path.name}" in changed and path.name != INDEX:
+        if f"notebooks/{path.name}" in changed and path.name not in PAGES:
             with contextlib.suppress(keys.BadKey):
                 if holds_work(path) or (f"solutions/{path.name}" not in changed and _was_run(path)):
                     found.append(path)
@@ -183,7 +183,7 @@ def fill(folder=None):
         if done:
             (moved if done == "moved" else made).append(lesson)
     if made:
-        names = [path.stem[:2] for path in made if path.name != INDEX]
+        names = [path.stem[:2] for path in made if path.name not in PAGES]
         report.lines.append(f"put into {folder}: {_listed('chapter', names) if names else 'the index'}")
     for lesson in moved:
         report.lines.append(
@@ -226,14 +226,14 @@ def own_copy(folder, lesson):
     """The path of the copy of a lesson in a learner's folder, or None: that with the lesson's name, or else the first
     whose name begins with the chapter's number."""
     path = Path(folder) / lesson.name
-    if path.exists() or lesson.name == INDEX:
+    if path.exists() or lesson.name in PAGES:
         return path if path.exists() else None
     return next(iter(sorted(one for one in Path(folder).glob(f"{lesson.name[:3]}*.ipynb") if one.is_file())), None)
 
 
 def _unread(mine, folder, lesson):
     """Whether the lesson has changed, and nobody has even saved its copy: byte by byte, it is the lesson it was made
-    from. The index, in which nobody works, counts as such where its text is."""
+    from. A page, in which nobody works, counts as such where its text is."""
     base = _read(kept(folder, "base", lesson.name))
     if base is None:
         return mine.read_bytes() == pristine(lesson)
@@ -241,7 +241,7 @@ def _unread(mine, folder, lesson):
         return False
     if mine.read_bytes() == base:
         return True
-    if lesson.name != INDEX:
+    if lesson.name not in PAGES:
         return False
     try:
         one, other = (merging.plain(json.loads(data)) for data in (mine.read_bytes(), base))
@@ -303,7 +303,7 @@ def copies(folder, key, sure=True):
     """The notebooks of a chapter in a folder, that with the lesson's own name first. sure: whether a name that begins
     with the chapter's number will do, as it does not in a folder of anything."""
     try:
-        files = sorted(path for path in Path(folder).glob("*.ipynb") if path.is_file() and path.name != INDEX)
+        files = sorted(path for path in Path(folder).glob("*.ipynb") if path.is_file() and path.name not in PAGES)
     except OSError:
         return []
     named = [path for path in files if path.name.startswith(f"{key.number}_")]

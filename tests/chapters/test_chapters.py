@@ -2,7 +2,7 @@
 
 import re
 
-from course.authoring import build, chapters, pages, review
+from course.authoring import build, chapters, glossary, pages, review
 from course.classroom.rules import read_rules
 from course.files import load_notebook, notebook_text
 from course.lesson import settings
@@ -10,6 +10,8 @@ from course.lesson import settings
 
 def test_it_keeps_the_format(chapter):
     assert [str(problem) for problem in review.problems(chapter)] == []
+    opening = review.opening_problems(chapter, load_notebook(chapter.solution))
+    assert [str(problem) for problem in opening] == []
 
 
 def test_its_files_match_the_source(chapter):
@@ -35,10 +37,12 @@ def test_headings_say_something(chapter):
     assert all(line.strip("# ") for line in re.findall(r"^#+ .*$", prose, re.MULTILINE))
 
 
-def test_index_syllabus_and_results_are_derived():
+def test_index_glossary_syllabus_and_results_are_derived():
     entries = chapters.entries()
     have = (chapters.notebooks() / "index.ipynb").read_text(encoding="utf-8")
     assert have == notebook_text(pages.index_notebook(entries)), "run: course build"
+    have = (chapters.notebooks() / glossary.PAGE).read_text(encoding="utf-8")
+    assert have == notebook_text(glossary.notebook(entries)), "run: course build"
     readme = (settings.ROOT / "README.md").read_text(encoding="utf-8")
     assert pages.readme_with_syllabus(entries, readme) == readme, "run: course build"
     assert pages.results_page(entries) == pages.results_path().read_text(encoding="utf-8"), "run: course build"

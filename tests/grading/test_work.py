@@ -27,7 +27,8 @@ def lessons(built_small, tmp_path, monkeypatch):
     index = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_markdown_cell("# Chapters", id=merging.digest("# Chapters"))]
     )
-    (folder / "notebooks" / work.INDEX).write_text(nbformat.writes(index))
+    for page in work.PAGES:
+        (folder / "notebooks" / page).write_text(nbformat.writes(index))
     point_at(monkeypatch, folder)
     monkeypatch.chdir(tmp_path)
     return folder / "notebooks"
@@ -79,15 +80,16 @@ def test_an_untouched_copy_follows_the_lesson_and_one_with_work_does_not(lessons
     assert (mine / NAME).read_bytes() == before and [path.name for path in work.changed()] == [NAME]
 
 
-def test_the_index_follows_its_text(lessons, mine):
+@pytest.mark.parametrize("page", work.PAGES)
+def test_a_page_follows_its_text(lessons, mine, page):
     work.fill()
-    index = load_notebook(mine / work.INDEX)
-    index.metadata["saved"] = True
-    (mine / work.INDEX).write_text(nbformat.writes(index))
+    saved = load_notebook(mine / page)
+    saved.metadata["saved"] = True
+    (mine / page).write_text(nbformat.writes(saved))
     new = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# More", id=merging.digest("# More"))])
-    (lessons / work.INDEX).write_text(nbformat.writes(new))
+    (lessons / page).write_text(nbformat.writes(new))
     work.fill()
-    assert sources(mine / work.INDEX) == ["# More"]
+    assert sources(mine / page) == ["# More"]
 
 
 def test_an_update_brings_the_new_cells_under_the_learners_and_keeps_a_backup(lessons, mine):
