@@ -2199,24 +2199,27 @@ class MirrorConv2D(keras.layers.Layer):
     Example: with a kernel of a single 1, in the middle, the layer gives back a grey image.
     """
 
-    ### BEGIN SOLUTION
-    def __init__(self, filters, kernel_size, **options):
-        super().__init__(**options)
+    def __init__(self, filters, kernel_size):
+        super().__init__()
+        ### BEGIN SOLUTION
         if kernel_size % 2 == 0:
             raise ValueError(f"the size of the kernel must be odd, and it is {kernel_size}")
         self.filters, self.kernel_size = filters, kernel_size
+        ### END SOLUTION
 
     def build(self, input_shape):
+        ### BEGIN SOLUTION
         shape = self.kernel_size, self.kernel_size, input_shape[-1], self.filters
         self.kernel = self.add_weight(name="kernel", shape=shape)
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+        ### END SOLUTION
 
     def call(self, images):
+        ### BEGIN SOLUTION
         p = self.kernel_size // 2
         mirrored = keras.ops.pad(images, [(0, 0), (p, p), (p, p), (0, 0)], mode="reflect")
         return keras.ops.conv(mirrored, self.kernel) + self.bias
-
-    ### END SOLUTION
+        ### END SOLUTION
 
 
 # %% tags=["grading"]
@@ -2371,7 +2374,7 @@ class by_a_layer_within(keras.layers.Layer):
         self.p, self.inner = kernel_size // 2, keras.layers.Conv2D(filters, kernel_size)
 
     def build(self, input_shape):
-        self.inner.build(input_shape)
+        self.inner.build((None, None, None, input_shape[-1]))
         self.kernel, self.bias = self.inner.kernel, self.inner.bias
 
     def call(self, images):

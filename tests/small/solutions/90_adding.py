@@ -74,6 +74,11 @@ def thrice(x):
     return 3 * x
 
 
+@ex.right
+def by_product(x):
+    return x * 2
+
+
 # %%
 check("90.1", twice)
 
