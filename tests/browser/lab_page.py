@@ -5,6 +5,7 @@ does not come within SECONDS.
 """
 
 import contextlib
+import re
 import shutil
 
 from selenium import webdriver
@@ -90,9 +91,11 @@ def front(driver):
 
 
 def at(driver, name):
-    """Wait until a notebook is in front, with its cells."""
+    """Wait until a notebook is in front, with its cells and its kernel: whoever runs a cell earlier is asked for one."""
     wait(driver, lambda: front(driver) == name, f"{name} in front")
     find(driver, f"{FRONT} .jp-Cell")
+    status = "return document.querySelector('#jp-main-statusbar').textContent"
+    wait(driver, lambda: re.search(r"\| (Idle|Busy)", driver.execute_script(status)), f"the kernel of {name}")
 
 
 def cell(driver, words):
@@ -110,7 +113,7 @@ def follow(driver, words):
 def edit(driver, words, text):
     """Put a text in the place of a cell's, as one pastes it."""
     _into(driver, words)
-    ActionChains(driver).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).perform()
+    press(driver, Keys.CONTROL, "a")
     driver.execute_script(
         "const data = new DataTransfer(); data.setData('text/plain', arguments[0]);"
         "document.activeElement.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, bubbles: true}))",
@@ -126,7 +129,7 @@ def run(driver, words):
 
     def pressed():
         _into(driver, words)
-        ActionChains(driver).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+        press(driver, Keys.SHIFT, Keys.ENTER)
         with contextlib.suppress(exceptions.TimeoutException):
             return wait(driver, lambda: prompt() != before, "the cell to run", seconds=2)
 
@@ -172,5 +175,15 @@ def choose(driver, menu, item, accept=False):
 
 def save(driver):
     """Save the notebook in front with Ctrl+S, and wait until it is."""
-    ActionChains(driver).key_down(Keys.CONTROL).send_keys("s").key_up(Keys.CONTROL).perform()
+    press(driver, Keys.CONTROL, "s")
+    saved(driver)
+
+
+def saved(driver):
+    """Wait until the notebook in front has nothing that is not saved."""
     wait(driver, lambda: "jp-mod-dirty" not in find(driver, TAB).get_attribute("class"), "the notebook to be saved")
+
+
+def press(driver, held, key):
+    """Press a key while another is held."""
+    ActionChains(driver).key_down(held).send_keys(key).key_up(held).perform()

@@ -11,10 +11,12 @@ from helpers import COURSE, MEND, NAME, ODD, TWICE, Installed, change, clean, ju
 
 from course.authoring import pages
 from course.files import load_notebook
+from course.grading import work
 from course.lesson import settings
 
 selenium = pytest.importorskip("selenium", reason="Selenium is not installed: pip install -e '.[dev]'")
 import lab_page as page  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 pytestmark = pytest.mark.skipif(bool(page.missing()), reason=page.missing())
 THRICE = "# Exercise 90.1\ndef twice(x):\n    return 3 * x\n"
@@ -58,9 +60,9 @@ def checkout(tmp_path, request):
     with pytest.MonkeyPatch.context() as patch:
         point_at(patch, folder)
         pages.write_pages()
-    work = tmp_path / ODD
-    variables = {"COURSE_SOLUTIONS": str(folder / "solutions"), "COURSE_WORK": str(work), "HOME": str(tmp_path)}
-    return Course(COURSE, folder / "notebooks", tmp_path, work, clean(**variables))
+    own = tmp_path / ODD
+    variables = {"COURSE_SOLUTIONS": str(folder / "solutions"), "COURSE_WORK": str(own), "HOME": str(tmp_path)}
+    return Course(COURSE, folder / "notebooks", tmp_path, own, clean(**variables))
 
 
 def wheel(tmp_path, request):
@@ -134,6 +136,25 @@ def test_a_learner_goes_on_after_the_course_has_changed(made, tmp_path, request,
     told = course.run("status").stdout
     assert "2 of 3 exercises solved, 3 of 4 points. Next: exercise 90.3" in told, told
     assert course.run("grade").returncode == 1
+
+
+def test_saving_over_an_update_loses_nothing_and_the_update_is_done_again(tmp_path, request, driver):
+    course = checkout(tmp_path, request)
+    with course.lab() as (_, address):
+        opened(driver, address, "Adding", NAME)
+        page.edit(driver, "# Exercise 90.1", TWICE)  # and it is not saved yet
+        change(course.lessons / NAME)
+        assert work.RELOAD in course.run("update").stdout
+        page.press(driver, Keys.CONTROL, "s")
+        page.click(driver, ".jp-Dialog button", "Overwrite")
+        page.saved(driver)
+        saved = load_notebook(course.work / NAME)
+        assert any(cell.source == TWICE for cell in saved.cells)
+        assert "it was as before its last update; cells of the lesson: 1 new, 1 changed" in course.run("update").stdout
+        page.choose(driver, "File", "Reload Notebook from Disk")
+        page.cell(driver, "Now in other words.")
+        page.cell(driver, "return x + x")
+        assert "nothing to do" in course.run("update").stdout
 
 
 def checked(driver, number, answer, mark):
