@@ -91,7 +91,7 @@ def front(driver):
 
 
 def at(driver, name):
-    """Wait until a notebook is in front, with its cells and its kernel: whoever runs a cell earlier is asked for one."""
+    """Wait until a notebook is in front, with its cells and its kernel: who runs a cell earlier is asked for one."""
     wait(driver, lambda: front(driver) == name, f"{name} in front")
     find(driver, f"{FRONT} .jp-Cell")
     status = "return document.querySelector('#jp-main-statusbar').textContent"
