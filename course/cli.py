@@ -77,12 +77,13 @@ def lab(
                 done = work.update(folder=folder)
                 report.lines += [line for line in done.lines if line not in report.lines]
                 report.problems += done.problems
+                report.rewritten += done.rewritten
                 stale = work.changed(folder)
     except work.WorkError as error:
         fail(error)
     except OSError as error:
         fail(f"{error.filename or folder} cannot be written to ({error.strerror}): name another folder, course lab DIR")
-    for line in report.lines:
+    for line in report.in_words():
         console().print(line, markup=False)
     for line in report.problems:
         console(stderr=True).print(line, style="red", markup=False)
@@ -138,7 +139,7 @@ def update(
         fail(error)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}. No notebook was changed by half; run the same command to go on.")
-    for line in report.lines or ["nothing to do: your copies are up to date"]:
+    for line in report.in_words() or ["nothing to do: your copies are up to date"]:
         console().print(line, markup=False)
     if report.problems:
         fail("\n".join(report.problems))
