@@ -637,7 +637,7 @@ plt.show()
 
 # %% [markdown]
 # *Figure 3.8. Time for one image of 4 channels through 16 kernels of 3 × 3, on logarithmic scales. Keras's flat curve
-# is the price of a call; on large images it meets that of im2col.*
+# is the price of a call; on large images im2col loses its lead.*
 #
 # im2col makes the same products. Most of what it saves are the steps of Python's loop (the orange curve saves these
 # alone), so a layer with a single output number should gain nothing: that is the control.
@@ -937,8 +937,8 @@ claim(
 )
 
 # %% [markdown]
-# Mirroring spoils as much: whatever is made up beyond the edge, it does not move with the world. **Try it**: let the
-# world be a single digit, `world = np.pad(seven, 20)`. After one layer nothing is spoilt. Why?
+# Mirroring spoils as deep where a stroke crosses the edge: whatever is made up does not move with the world. **Try
+# it**: let the world be a single digit, `world = np.pad(seven, 20)`. After one layer nothing is spoilt. Why?
 #
 # ## Convolution run backwards
 #
