@@ -1491,6 +1491,9 @@ def _(rng):
         yield rng.integers(1, 10, (8, 9)).astype(float), down, right
 
 
+ex.shown_as("shift_kernel(down, right)")
+
+
 @ex.drive
 def moved(answer, image, down, right):
     kernel = np.asarray(answer(down, right))
@@ -1498,12 +1501,12 @@ def moved(answer, image, down, right):
         raise ValueError(f"the kernel must be square and of odd size, and its shape is {kernel.shape}")
     full = correlate2d(image, kernel, mode="full")
     p = len(kernel) // 2
-    return full[p : p + image.shape[0], p : p + image.shape[1]]
+    return {"an image moved by it": full[p : p + image.shape[0], p : p + image.shape[1]]}
 
 
 @ex.oracle
 def _(image, down, right):
-    return shift(image, (down, right), order=0)
+    return {"an image moved by it": shift(image, (down, right), order=0)}
 
 
 def _single(down, right, row, column, value=1.0):
@@ -1595,6 +1598,7 @@ def _(rng):
     yield from [(7, 3, 1, 1, 7), (7, 4, 1, 1, 7), (28, 5, 1, 1, 28), (8, 3, 2, 1, 4), (9, 1, 1, 1, 5), (5, 3, 1, 1, 3)]
     yield from [(3, 9, 1, 1, 1), (4, 9, 1, 1, 1), (2, 3, 2, 3, 1), (3, 5, 3, 1, 1)]  # too small without padding
     yield from [(5, 3, 1, 1, 105), (6, 1, 4, 1, 60), (9, 3, 2, 1, 3), (8, 8, 5, 1, 2), (9, 2, 2, 1, 1)]
+    yield 5, 3, 1, 1, 1  # a padding of -1 would do
     for _ in range(30):
         n, k, stride, dilation, padding = (int(v) for v in rng.integers((5, 1, 1, 1, 0), (30, 7, 5, 4, 8)))
         size = (n + 2 * padding - dilation * (k - 1) - 1) // stride + 1
@@ -2369,6 +2373,11 @@ def _(rng):
         k, channels, filters = 2 * int(rng.integers(0, 3)) + 1, *(int(n) for n in rng.integers(1, 4, 2))
         images = rng.normal(size=(*rng.integers(1, 3, 1), *rng.integers(3, 8, 2), channels))
         yield images, rng.normal(size=(k, k, channels, filters)), rng.normal(size=filters)
+
+
+ex.shown_as(
+    "layer = MirrorConv2D(len(bias), len(kernel))\nlayer(images)\nlayer.set_weights([kernel, bias])\nlayer(images)"
+)
 
 
 @ex.drive

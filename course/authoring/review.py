@@ -393,6 +393,13 @@ def exercise_problems(chapter, key):
             yield Problem(place, f"exercise {number} has {have}; it needs {WRONG} and {RIGHT}", size=True)
         if one.count < CASES:
             yield Problem(place, f"exercise {number} has {one.count} cases; it needs {CASES}", size=True)
+        if one.driver and not one.call:
+            yield Problem(
+                place,
+                f"exercise {number} has a driver, whose arguments no learner knows: say what a failed check is to show "
+                'with ex.shown_as("answer(...)")',
+                size=True,
+            )
         for mistake in one.mistakes:
             judged = judging.judge(one, mistake.outcomes)
             if judged.state == "passed":

@@ -156,6 +156,10 @@ ex = exercise("90.3")
 def _(rng):
     yield ([1, 2, 3],)
     yield ([1, 0],)
+    yield ([2, 2],)
+
+
+ex.shown_as("counter = Counter()\n[counter(step) for step in steps]")
 
 
 @ex.drive
