@@ -20,10 +20,10 @@ from course.exercises.cells import defined_name, names_made
 from course.files import write
 from course.lesson import settings
 
-OPERATORS = ("exercises/mutants", "exercises/faults", "exercises/auditing")
+OPERATORS = ("exercises/mutants", "exercises/faults")
 PROCESSES = 2
 MEMORY = 4 << 30  # bytes of data that a process may have
-GRACE = 3  # times its limit that a call may take before its process is ended
+GRACE = 30  # times its limit, of which the processor counts, that a call may last before its process is ended
 MOST_EQUIVALENT = 0.1  # of an exercise's mutants, beyond which the audit warns
 COUNTS = ("mutants", "rejected", "equivalent", "hinted")
 
@@ -48,7 +48,7 @@ def load(number):
 def digests(chapter):
     """For each exercise of a chapter, the SHA-256 of what its audit rests on: answer and grading cell, the definitions
     that these use, and the operators."""
-    operators = [evidence.module_code(name) for name in OPERATORS]
+    operators = [*map(evidence.module_code, OPERATORS), f"{auditing.DRAWS} draws"]
     definitions = [(set(names_made(source)), source) for source in keying.definitions(chapter)]
     found = {}
     for number, (answer, grading) in _cells(chapter).items():
@@ -132,7 +132,8 @@ def told(number, one):
 def _judged(chapter, numbers):
     """For each exercise: what became of its mutants, what is declared equivalent, and the refused forms."""
     found = {number: [{}, {}, []] for number in numbers}
-    workers = [_Worker(chapter, numbers, share) for share in range(PROCESSES)]
+    claimed = multiprocessing.get_context("fork").Array("i", len(numbers))  # of each exercise, so many mutants
+    workers = [_Worker(chapter, numbers, claimed) for _ in range(PROCESSES)]
     try:
         while any(worker.running for worker in workers):
             running = {worker.pipe: worker for worker in workers if worker.running}
@@ -149,20 +150,19 @@ def _judged(chapter, numbers):
 
 
 class _Worker:
-    """A process that judges a share of the mutants, begun anew after one that it did not survive."""
+    """A process that judges mutants as long as there are any, begun anew after one that it did not survive."""
 
-    def __init__(self, chapter, numbers, share):
+    def __init__(self, chapter, numbers, claimed):
         self.context = multiprocessing.get_context("fork")
-        self.chapter, self.numbers, self.share, self.at = chapter, numbers, share, None
-        self.begin((None, -1))
+        self.chapter, self.numbers, self.claimed, self.at = chapter, numbers, claimed, None
+        self.begin(0)
 
-    def begin(self, after):
-        """Start the process, at the mutant that comes after (exercise, position)."""
+    def begin(self, first):
+        """Start the process, at an exercise given by its place among them."""
         self.until = self.context.RawValue("d", time.monotonic() + auditing.PATIENCE)
         self.pipe, other = self.context.Pipe(duplex=False)
-        self.process = self.context.Process(
-            target=_work, args=(self.chapter, self.numbers, self.share, after, other, self.until), daemon=True
-        )
+        arguments = (self.chapter, self.numbers, first, self.claimed, other, self.until)
+        self.process = self.context.Process(target=_work, args=arguments, daemon=True)
         self.running = True
         self.process.start()
         other.close()
@@ -199,7 +199,8 @@ class _Worker:
         number, position, named = self.at
         found[number][0][position] = named | {"home": False, "draws": 0, "hint": ""}
         self.end()
-        self.begin((number, position))
+        self.at = None
+        self.begin(self.numbers.index(number))
 
     def end(self):
         self.process.kill()
@@ -207,15 +208,15 @@ class _Worker:
         self.pipe.close()
 
 
-def _work(chapter, numbers, share, after, pipe, until):
-    """In a process of its own: judge the mutants whose position leaves `share`, from the one after `after` on."""
+def _work(chapter, numbers, first, claimed, pipe, until):
+    """In a process of its own: judge the mutants that no other process has claimed, from one exercise on."""
     import resource  # which Windows has not
 
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    signal.signal(signal.SIGALRM, auditing.raise_endless)
+    signal.signal(signal.SIGPROF, auditing.raise_endless)
 
     def watched(seconds):
         until.value = time.monotonic() + GRACE * seconds
@@ -225,16 +226,16 @@ def _work(chapter, numbers, share, after, pipe, until):
         for source in keying.definitions(chapter):
             exec(compile(source, chapter.path.name, "exec"), world)
         specs, cells = chapters.specifications(chapter), _cells(chapter)
-        for number in numbers[numbers.index(after[0]) if after[0] else 0 :]:
+        for place, number in enumerate(numbers[first:], start=first):
             spec, (answer, grading) = specs[number], cells[number]
             versions = auditing.versions(spec, answer, defined_name(answer), world, grading)
             watched(auditing.PATIENCE)
             auditor = auditing.Auditor(spec, keys.load_exercise(number), versions, watched)
-            if share == 0 and number != after[0]:
-                pipe.send(("told", number, spec.equivalents, auditor.refused_forms()))
-            for position, (name, version, mutant) in enumerate(auditor.planted()):
-                if position % PROCESSES != share or (number == after[0] and position <= after[1]):
-                    continue
+            planted = auditor.planted()
+            while (position := _claim(claimed, place)) < len(planted):
+                if position == 0:
+                    pipe.send(("told", number, spec.equivalents, auditor.refused_forms()))
+                name, version, mutant = planted[position]
                 named = {"name": name, "was": mutant.was, "now": mutant.now}
                 pipe.send(("at", number, position, named))
                 judged = auditor.judged(version, mutant)
@@ -243,3 +244,10 @@ def _work(chapter, numbers, share, after, pipe, until):
     except Exception as error:  # of the chapter, not of a mutant
         pipe.send(("failed", f"chapter {chapter.number}: {type(error).__name__}: {error}"))
     os._exit(0)
+
+
+def _claim(claimed, place):
+    """The position of an exercise's next mutant, which is the caller's from now on."""
+    with claimed.get_lock():
+        claimed[place] += 1
+        return claimed[place] - 1

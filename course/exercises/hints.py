@@ -58,7 +58,7 @@ def absent(outcomes, names):
 
 
 def _agree(one, other, key, i):
-    """Whether two outcomes of case i are the same: both right, or both wrong in the same way."""
+    """Whether a known mistake's outcome of case i and an answer's are the same: both right, or wrong in one way."""
     want, tolerance = key.expected[i], (key.rtol, key.atol)
     right = [outcome.differs(want, *tolerance) is None for outcome in (one, other)]
     if any(right):
@@ -67,7 +67,8 @@ def _agree(one, other, key, i):
         return bool(one.raised and other.raised) and _meaning(one.raised) == _meaning(other.raised)
     if not want.raised and bool(wrong_kind(one.value, want.value)) != bool(wrong_kind(other.value, want.value)):
         return False
-    return compare(one.value, other.value, *tolerance) is None or compare(other.value, one.value, *tolerance) is None
+    # An answer's value may be anything at all, so it is the one that is compared, and never the measure.
+    return compare(other.value, one.value, *tolerance) is None
 
 
 def _meaning(raised):

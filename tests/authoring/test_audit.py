@@ -1,5 +1,6 @@
 """`course audit`: what it finds in a small chapter, what it records, and mutants that do not end."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 from helpers import point_at
 
 from course.authoring import audit, build, chapters
+from course.files import write
 
 HANGING = '''
 # Exercise 90.1
@@ -67,8 +69,10 @@ def test_accepted_mutants_are_printed_recorded_and_known_the_next_time(course):
 
 
 def test_only_what_has_changed_is_audited_again(course):
-    course()
-    text = source().read_text()
+    text, chapter = source().read_text(), chapters.read_chapter(source())
+    assert audit.outdated(chapter) == ["90.1", "90.2", "90.3"]
+    write(audit.path_of("90"), json.dumps({n: {"digest": mark} for n, mark in audit.digests(chapter).items()}))
+    assert audit.outdated(chapter) == [] and audit.outdated(chapter, force=True) == ["90.1", "90.2", "90.3"]
     source().write_text(
         text.replace("Adding", "Sums").replace("That is three", "It is three").replace("a + b  #", "b + a  #")
     )

@@ -47,9 +47,9 @@ def auditor(monkeypatch):
     draws.append(1)
     key = key_of(cases, [spec.expected(case) for case in cases], [Mistake("last", "that", [Outcome(0.0)] * len(cases))])
     monkeypatch.setattr(auditing, "LEAST_SECONDS", 0.2)
-    before = signal.signal(signal.SIGALRM, auditing.raise_endless)
+    before = signal.signal(signal.SIGPROF, auditing.raise_endless)
     yield auditing.Auditor(spec, key, [auditing.Version("", SOURCE, "first", {"np": np})])
-    signal.signal(signal.SIGALRM, before)
+    signal.signal(signal.SIGPROF, before)
 
 
 def verdict(auditor, start):

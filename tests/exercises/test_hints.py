@@ -130,3 +130,8 @@ def test_a_known_mistake_is_told_where_an_answer_does_the_same(answer, mistake, 
 def test_a_wrong_type_is_told_before_a_mistake_that_gives_the_same_numbers():
     assert "look at the type first" in told(lambda n: value_of(n) + 1.0, plus(1))
     assert told(lambda n: value_of(n) + 1.0, lambda n: value_of(n) + 1.0) == "that"
+
+
+def test_an_answer_may_give_anything_at_all():
+    for value in ({"a": 1}, [1, {"a": 2}], np.array([{"a": 1}], object), object(), "text", [[1], [2, 3]]):
+        assert told(lambda n, value=value: value, plus(5)) != "that"
