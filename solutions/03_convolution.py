@@ -1555,6 +1555,15 @@ def by_rolling(down, right):
     return np.roll(middle, (-down, -right), axis=(0, 1))
 
 
+for name in (
+    "its result of truth values in 'def shift_kernel(down, right):'",
+    "by_rolling: its result of truth values in 'def by_rolling(down, right):'",
+):
+    ex.equivalent(name, "True and False move an image as 1 and 0 do")
+for size in "68":
+    ex.equivalent(f"by_rolling: '{size}' for '7' in 'middle = np.pad([[1.0]], 7)'", "large enough for the moves asked")
+
+
 # %%
 check("3.2", shift_kernel)
 
@@ -1879,7 +1888,8 @@ def count_parameters(height, width, channels, layers):
     count = 0
     for kind, *sizes in layers:
         if kind == "dense":
-            count += (height * width * channels + 1) * sizes[0]
+            (units,) = sizes
+            count += (height * width * channels + 1) * units
         else:
             k = sizes[0]
             height, width = height - k + 1, width - k + 1
@@ -2008,11 +2018,20 @@ def by_recursion(height, width, channels, layers):
         return 0
     (kind, *sizes), *rest = layers
     if kind == "dense":
-        return sizes[0] * height * width * channels + sizes[0]
+        (units,) = sizes
+        return units * height * width * channels + units
     k = sizes[0]
     n = sizes[1] if kind == "conv" else channels
     weights = k * k * channels * (n if kind == "conv" else 1)
     return weights + n + by_recursion(height - k + 1, width - k + 1, n, rest)
+
+
+ex.equivalent(
+    "by_recursion: 'by_recursion(width - k + 1, height - k + 1, n, rest)' for "
+    "'by_recursion(height - k + 1, width - k + 1, n, rest)' in "
+    "'return weights + n + by_recursion(height - k + 1, width -...'",
+    "a count of parameters is the same for an image and its transpose",
+)
 
 
 # %%
@@ -2225,6 +2244,14 @@ def _(rng):
         yield draw(*rng.integers(1, 8, 2)), draw(*rng.integers(1, 5, 2)), int(rng.integers(1, 4))
 
 
+ex.shown_as("conv_from_the_web(image, kernel, dilation)")
+
+
+@ex.drive
+def called(answer, image, kernel, dilation):
+    return answer(image, kernel) if dilation == 1 else answer(image, kernel, dilation)
+
+
 def _spread(kernel, dilation):
     spread = np.zeros([dilation * (k - 1) + 1 for k in kernel.shape])
     spread[::dilation, ::dilation] = kernel
@@ -2328,6 +2355,15 @@ def by_stamping(image, kernel, dilation=1):
     for (i, j), weight in np.ndenumerate(kernel):
         output[i * dilation : i * dilation + height, j * dilation : j * dilation + width] += weight * image
     return output
+
+
+for name in (
+    "'0' for '1' in 'for k in range(1, output.shape[0] + 1):'",
+    "'2' for '1' in 'for k in range(1, output.shape[0] + 1):' (2)",
+    "'0' for '1' in 'for l in range(1, output.shape[1] + 1):'",
+    "'2' for '1' in 'for l in range(1, output.shape[1] + 1):' (3)",
+):
+    ex.equivalent(name, "one place more, on which no pixel of the image lies")
 
 
 # %%
@@ -2618,6 +2654,11 @@ class by_a_layer_within(keras.layers.Layer):
             images = keras.ops.take(images, places, axis=axis)
         return self.inner(images)
 
+
+ex.equivalent(
+    "'self.kernel_size / 2' for 'self.kernel_size // 2' in 'p = self.kernel_size // 2'",
+    "the widths of a padding are made whole numbers by Keras, rounded down",
+)
 
 # %%
 check("3.8", MirrorConv2D)
