@@ -205,7 +205,7 @@ plt.show()
 #
 # - compute a neuron, a layer and a whole network by hand and in NumPy;
 # - turn outputs into probabilities, and say what a wrong answer costs;
-# - follow one error backwards through a network to every number that had a part in it;
+# - follow one error backwards through a network to every number behind it;
 # - train a network on digits in NumPy and in Keras, and show that both do the same;
 # - check any gradient that somebody hands you, and find a mistake that raises no error.
 #
@@ -269,16 +269,16 @@ plt.show()
 #
 # ## How steep is it?
 #
-# Three activation functions will take you far. The sigmoid answers between 0 and 1, the *hyperbolic tangent* between
-# $-1$ and $1$, and the rectified linear unit, **ReLU**, passes what is positive and nothing else:
+# The sigmoid answers between 0 and 1, the *hyperbolic tangent* between $-1$ and $1$, and the rectified linear unit,
+# **ReLU**, passes what is positive and nothing else:
 #
-# $$ \begin{aligned} \sigma(z) &= \frac{1}{1 + e^{-z}}, & \tanh(z) &= \frac{e^z - e^{-z}}{e^z + e^{-z}}, \\
-#    \operatorname{ReLU}(z) &= \max(z, 0) \end{aligned} \tag{1.2} $$
+# $$ \begin{gathered} \sigma(z) = \frac{1}{1 + e^{-z}}, \qquad \tanh(z) = \frac{e^z - e^{-z}}{e^z + e^{-z}}, \\
+#    \operatorname{ReLU}(z) = \max(z, 0) \end{gathered} \tag{1.2} $$
 #
 # Training will ask for their derivatives. The quotient rule gives them in terms of the function's own value:
 #
-# $$ \begin{aligned} \sigma'(z) &= \sigma(z)\,\bigl(1 - \sigma(z)\bigr), & \tanh'(z) &= 1 - \tanh^2(z), \\
-#    \operatorname{ReLU}'(z) &= 1 \text{ if } z > 0, & 0 &\text{ if } z < 0 \end{aligned} \tag{1.3} $$
+# $$ \begin{gathered} \sigma'(z) = \sigma(z)\,\bigl(1 - \sigma(z)\bigr), \qquad \tanh'(z) = 1 - \tanh^2(z), \\
+#    \operatorname{ReLU}'(z) = 1 \text{ if } z > 0, \quad 0 \text{ if } z < 0 \end{gathered} \tag{1.3} $$
 #
 # At its corner $z = 0$ the ReLU has no derivative; programs take 0 there. If you doubt a derivative, go a small step
 # $\varepsilon$ to either side, and take the **central difference**:
@@ -328,8 +328,8 @@ plt.show()
 # *Figure 1.3. Three activation functions and their derivatives. Far from 0 the first two are flat: there, a little more
 # or less $z$ changes almost nothing.*
 #
-# You need not trust these lines. Each numbered equation is tried on many cases against something that is not this
-# chapter's code: here Keras, and NumPy's polynomials, whose derivatives are exact.
+# You need not trust these lines. Each numbered equation is tried against something that is not this chapter's code:
+# here Keras, and NumPy's polynomials, whose derivatives are exact.
 
 
 # %% tags=["aside"]
@@ -747,6 +747,10 @@ axes[0].set_ylabel("mean loss $L$")
 figure.tight_layout()
 plt.show()
 
+# %% [markdown]
+# *Figure 1.5. Eight steps of gradient descent on the same curve, from the left, at three learning rates: crawling,
+# arriving, leaping from side to side.*
+
 
 # %% tags=["aside"]
 # @title What proof (1.12) compares with
@@ -764,10 +768,6 @@ def steps_downhill(count):
     for _ in range(count):
         yield rng.normal(size=(3, 2)), rng.normal(size=(3, 2)), float(rng.random())
 
-
-# %% [markdown]
-# *Figure 1.5. Eight steps of gradient descent on the same curve, from the left, at three learning rates: crawling,
-# arriving, leaping from side to side.*
 
 # %%
 prove("1.12", descend_flat, keras_descend, cases=steps_downhill(50), rtol=1e-4, atol=1e-5)
@@ -787,8 +787,6 @@ SMALL = [
     (np.array([[1.0, -2.0, 1.0], [-1.0, 3.0, 2.0]]), np.array([0.0, 1.0])),
 ]
 SMALL_X, SMALL_Y = np.array([[1.0, 2.0]]), np.array([[1.0, 0.0]])
-
-# %%
 hs, zs = forward(SMALL, SMALL_X)
 
 
@@ -1132,7 +1130,7 @@ claim(
 
 # %%
 points, kinds = island(300, rng)
-stages = [0, 30, 100, 300, 1999]
+stages = [0, 30, 100, 300, 2000]
 film = {}
 
 
@@ -1146,7 +1144,7 @@ def island_accuracies(f):
     found = []
     for _ in range(5):
         network = new_network([2, 4, 2], rng)
-        network = train(network, points, one_hot(kinds, 2), rng, f, rate=0.5, steps=2000, watch=watch)
+        network = train(network, points, one_hot(kinds, 2), rng, f, rate=0.5, steps=2001, watch=watch)
         found.append(accuracy(network, points, kinds, f))
     return found
 
@@ -1158,7 +1156,7 @@ curved, straight = island_accuracies("tanh"), island_accuracies("linear")
 figure, axes = plt.subplots(5, len(stages), figsize=(8.4, 8.6))
 for column, step in zip(axes.T, stages):
     hs, zs = forward(film[step], plane(), "tanh")
-    draw_plane(column[0], softmax(zs[-1])[:, 1], f"step {step + (step > 1000):,}", border=0.5)
+    draw_plane(column[0], softmax(zs[-1])[:, 1], f"step {step:,}", border=0.5)
     draw_points(column[0], points, kinds, size=4)
     for axis, h in zip(column[1:], hs[1].T):
         draw_plane(axis, h, bounds=(-1, 1), border=0)
@@ -1238,26 +1236,22 @@ regression, perceptron, linear = (np.mean(values) for values in reached.values()
 
 # %% tags=["aside"]
 # @title Draws figure 1.9
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.1), width_ratios=[1, 1.25, 0.8])
+figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.3))
 swept = {name: [row["value"] for row in table if row["model"] == name] or [np.nan] * len(RATES) for name in MODELS}
 plots.draw_curves(axes[0], swept, "learning rate", "accuracy, held-back digits", x=RATES)
 axes[0].set(xscale="log", ylim=(0.8, 1))
+axes[0].get_legend().remove()
 steps = [step for step in range(STEPS) if step % (STEPS // 25) == 0]
-histories = {name: [history for *_, history in found] for name, found in runs.items()}
-plots.draw_curves(axes[1], histories, "step", "accuracy, held-back digits", "three runs, best rate", x=steps)
-axes[1].set(ylim=(0.8, 1))
-for axis in axes[:2]:
-    axis.get_legend().remove()
-plots.draw_bars(axes[2], {name.replace(", ", ",\n"): values for name, values in reached.items()}, "test accuracy")
-axes[2].set(xlim=(0.85, 1))
-axes[2].tick_params(axis="y", labelsize=8)
-axes[0].legend(fontsize=7, loc="upper left")
+curves = {f"{name}: {np.mean(reached[name]):.1%}": [history for *_, history in runs[name]] for name in MODELS}
+plots.draw_curves(axes[1], curves, "step", "accuracy, held-back digits", x=steps)
+axes[1].set(ylim=(0.7, 1))
+axes[1].legend(fontsize=8, title="on the test digits, at the end", title_fontsize=8)
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 1.9. Left: seven learning rates for each model, one run each (a recorded sweep). Middle: three runs at the
-# best rate, mean and spread. Right: these three runs on the test digits.*
+# *Figure 1.9. Left: seven learning rates for each model, one run each (a recorded sweep). Right: three runs at the best
+# rate, mean and spread.*
 
 # %%
 claim(
@@ -1405,10 +1399,11 @@ plt.show()
 #
 # For ten classes that is $1.461$. No gradient check finds the mistake, for the gradient is right; it is the gradient of
 # the wrong function. Nor need the accuracy find it: with equal logits the gradient is ten times smaller, and ten times
-# the learning rate makes up for most of that (Figure 1.11). In Keras the same trap is `activation="softmax"` together
-# with `from_logits=True` (on TensorFlow Keras notices, warns, and goes back to the logits). The habit to keep: **know
-# what the loss should be at the start, near the logarithm of the number of classes, and that it should be able to reach
-# 0**; train on ten examples only, and see whether it does.
+# the learning rate makes up for that. But where the network is sure and wrong, the first softmax is flat and passes
+# hardly any error signal, so that a whole class may stay unlearned. In Keras the same trap is `activation="softmax"`
+# together with `from_logits=True` (on TensorFlow Keras notices, warns, and goes back to the logits). The habit to keep:
+# **know what the loss should be at the start, near the logarithm of the number of classes, and that it should be able
+# to reach 0**; train on ten examples only, and see whether it does.
 
 
 # %%
@@ -1437,12 +1432,12 @@ prove("1.16", floor_of_twice, searched_floor, cases=range(2, 31))
 # %%
 def hides(log):
     """Whether a training ends with a good accuracy, and no epoch's loss below the floor of ten classes."""
-    return log["accuracy"][-1] > 0.85 and min(log["loss"]) > floor_of_twice(10)
+    return log["accuracy"][-1] > 0.75 and min(log["loss"]) > floor_of_twice(10)
 
 
 claim(
     "1.7",
-    "with softmax twice, at ten times the learning rate, more than 85 % of the training digits are classified "
+    "with softmax twice, at ten times the learning rate, more than 75 % of the training digits are classified "
     "correctly, and the loss stays above 1.46",
     hides(logs["from the web, ten times the rate"]),
     control=hides(logs["as it should be"]),
