@@ -1240,7 +1240,7 @@ figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.3))
 swept = {name: [row["value"] for row in table if row["model"] == name] or [np.nan] * len(RATES) for name in MODELS}
 plots.draw_curves(axes[0], swept, "learning rate", "accuracy, held-back digits", x=RATES)
 axes[0].set(xscale="log", ylim=(0.8, 1))
-axes[0].get_legend().remove()
+axes[0].legend(fontsize=7, loc="lower left")
 steps = [step for step in range(STEPS) if step % (STEPS // 25) == 0]
 curves = {f"{name}: {np.mean(reached[name]):.1%}": [history for *_, history in runs[name]] for name in MODELS}
 plots.draw_curves(axes[1], curves, "step", "accuracy, held-back digits", x=steps)
@@ -1515,6 +1515,8 @@ def at_the_corners(answer, low, high):
     parts = [np.asarray(part) for part in plain(tuple(answer(low, high)))]
     shapes = [part.shape for part in parts]
     found = {"shapes of W, b, v, c": shapes}
+    if any(part.dtype.kind not in "iuf" for part in parts):
+        return "weights that are no real numbers"
     if shapes != [(2, 2), (2,), (2,), ()]:
         return found
     W, b, v, c = parts
@@ -1595,7 +1597,7 @@ def by_differences(low, high):
 @ex.right
 def of_lists(low, high):
     s = 1 / (high - low)
-    return [[-s, -s], [-s, -s]], [2 * high * s, 2 * high * s - 1], [1, -2], np.float64(0)
+    return [[-s, -s], [-s, -s]], [2 * high * s, 2 * high * s - 1], [1.0, -2.0], np.float64(0)
 
 
 # %%
@@ -1835,7 +1837,7 @@ def in_place(z, labels):
 @ex.right
 def by_logaddexp(z, labels):
     _refuse(z, labels)
-    return np.logaddexp.reduce(z, axis=1) - np.take_along_axis(z, labels[:, None], axis=1)[:, 0]
+    return np.logaddexp.reduce(z, axis=1) - np.diagonal(z[:, labels])
 
 
 @ex.right
@@ -2066,10 +2068,10 @@ def in_place(h, W, b, activation, upstream):
 def by_outer_products(h, W, b, activation, upstream):
     if np.shape(upstream) != (h.shape[0], W.shape[0]):
         raise ValueError(f"shape {np.shape(upstream)} is not ({h.shape[0]}, {W.shape[0]})")
-    dh, dW, db = np.zeros(h.shape), np.zeros(W.shape), np.zeros(b.shape)
+    dh, dW, db, z = np.zeros(h.shape), np.zeros(W.shape), np.zeros(b.shape), h @ W.T + b
     for n in range(len(h)):
         for unit in range(len(b)):
-            delta = upstream[n, unit] * float(_slope(activation, W[unit] @ h[n] + b[unit]))
+            delta = upstream[n, unit] * float(_slope(activation, z[n, unit]))
             dh[n] += delta * W[unit]
             dW[unit] += delta * h[n]
             db[unit] += delta
@@ -2095,7 +2097,7 @@ def numerical_gradient(f, x, epsilon=1e-4):
     np.array([2.0, 5.0])) is [4., 3.], but for rounding.
     """
     ### BEGIN SOLUTION
-    slopes = np.zeros(x.shape)
+    slopes = np.empty(x.shape)
     for place in np.ndindex(x.shape):
         step = np.zeros(x.shape)
         step[place] = epsilon
@@ -2241,7 +2243,7 @@ def flattened(f, x, epsilon=1e-4):
 
 @ex.right
 def by_the_identity_matrix(f, x, epsilon=1e-4):
-    steps = np.eye(x.size).reshape(-1, *x.shape) * epsilon
+    steps = np.eye(x.size).reshape(x.size, *x.shape) * epsilon
     return np.array([f(x + step) / 2 - f(x - step) / 2 for step in steps]).reshape(x.shape) / epsilon
 
 
@@ -2631,8 +2633,8 @@ def make_classifier(inputs, hidden, classes, learning_rate=0.1):
     """A compiled Keras model: a multi-layer perceptron that puts out logits.
 
     inputs: how many numbers an example has. hidden: list of the units of each hidden layer, in
-    order, perhaps empty; they are Dense layers with tanh. classes: at least 2; the last layer
-    is Dense and puts out a logit for each, without activation function.
+    order, perhaps empty, which stays as it is; they are Dense layers with tanh. classes: at
+    least 2; the last layer is Dense and puts out a logit for each, without activation function.
     It is compiled with plain gradient descent (SGD) of this learning rate, and as its loss
     with the cross-entropy of its logits and of labels that are whole numbers (batch,).
     Raises ValueError where classes is less than 2.
@@ -2692,6 +2694,8 @@ def used(answer, inputs, hidden, classes, rate, weights, x, labels):
     asked = list(hidden)
     model = answer(inputs, asked, classes) if rate is None else answer(inputs, asked, classes, learning_rate=rate)
     shapes = [tuple(int(n) for n in weight.shape) for weight in model.trainable_weights]
+    if asked != list(hidden):
+        return "a model, but the list `hidden` is not as it was"
     found = {"shapes of the weights": shapes}
     if shapes != [np.shape(value) for value in weights]:
         return found
@@ -2807,6 +2811,14 @@ def first_hidden_only(inputs, hidden, classes, learning_rate=0.1):
 
 
 @ex.wrong
+def in_place(inputs, hidden, classes, learning_rate=0.1):
+    """The model is right, but the caller's list `hidden` is longer or shorter than it was: work on a copy."""
+    model = _model(inputs, hidden, classes, learning_rate)
+    hidden.append(classes)
+    return model
+
+
+@ex.wrong
 def never_refuses(inputs, hidden, classes, learning_rate=0.1):
     """The model is right, but fewer than two classes have to be refused with a ValueError. Dense accepts one unit, and
     for 0 it raises an error of its own, or none."""
@@ -2826,7 +2838,6 @@ def functional(inputs, hidden, classes, learning_rate=0.1):
     model.compile(
         optimizer=optimiser,
         loss=lambda labels, z: keras.losses.sparse_categorical_crossentropy(labels, z, from_logits=True),
-        metrics=["accuracy"],
     )
     return model
 
