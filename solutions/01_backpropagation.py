@@ -1517,11 +1517,10 @@ def at_the_corners(answer, low, high):
     found = {"shapes of W, b, v, c": shapes}
     if any(part.dtype.kind not in "iuf" for part in parts):
         return "weights that are no real numbers"
-    if shapes != [(2, 2), (2,), (2,), ()]:
-        return found
-    W, b, v, c = parts
+    fits = shapes == [(2, 2), (2,), (2,), ()]
+    W, b, v, c = parts if fits else 4 * [None]
     for inputs in [(low, low), (low, high), (high, low), (high, high)]:
-        found[f"output for {inputs}"] = float(v @ np.maximum(W @ inputs + b, 0) + c)
+        found[f"output for {inputs}"] = float(v @ np.maximum(W @ inputs + b, 0) + c) if fits else None
     return found
 
 
@@ -1752,6 +1751,15 @@ def clipped(z, labels):
     _refuse(z, labels)
     exps = np.exp(z - z.max(axis=1, keepdims=True))
     return -np.log(np.clip(_picked(exps / exps.sum(axis=1, keepdims=True), labels), 1e-7, 1))
+
+
+@ex.wrong
+def tiny_number_added(z, labels):
+    """A tiny number added to the probability hides the infinity, but the loss of a confident mistake is wrong: the
+    farther off the logit, the higher it has to be."""
+    _refuse(z, labels)
+    exps = np.exp(z - z.max(axis=1, keepdims=True))
+    return -np.log(_picked(exps / exps.sum(axis=1, keepdims=True), labels) + 1e-12)
 
 
 @ex.wrong
@@ -2124,7 +2132,7 @@ def _(rng):
     def quadratic(n):
         return rng.integers(-40, 41, (n, n)).astype(float), rng.integers(-3, 4, n).astype(float)
 
-    yield np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([0.0, 3.0]), 0.0, np.array([2.0, 5.0]), None
+    yield np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([0.0, 3.0]), 0.0, np.array([2.0, 5.0]), 1e-4
     yield *quadratic(1), 2.0, np.array(1.5), 0.5
     yield *quadratic(4), 3.0, rng.integers(-4, 5, (2, 2)), 0.25
     yield *quadratic(6), 1.0, rng.integers(-4, 5, (3, 2)), 2.0
@@ -2133,7 +2141,7 @@ def _(rng):
     for i in range(18):
         shape = shapes[i % 6]
         x = rng.integers(-9, 10, shape) / 4 if i % 3 else rng.integers(-4, 5, shape)
-        cubic, epsilon = float(rng.integers(1, 5)), [None, 0.5, 1e-3, 0.125][i % 4]
+        cubic, epsilon = float(rng.integers(1, 5)), [1e-4, 0.5, 1e-3, 0.125][i % 4]
         yield *quadratic(int(np.prod(shape))), cubic, x, epsilon
 
 
@@ -2148,15 +2156,15 @@ def asked(answer, A, b, c, x, epsilon):
         flat = np.ravel(v).astype(float)
         return float(flat @ A @ flat + b @ flat + c * np.sum(flat**3))
 
-    slopes = answer(f, x) if epsilon is None else answer(f, x, epsilon=epsilon)
+    slopes = answer(f, x) if epsilon == 1e-4 else answer(f, x, epsilon=epsilon)
     largest = float(max(steps, default=0.0))
-    return {"gradient": slopes, "x afterwards": x, "largest step / epsilon": largest / (epsilon or 1e-4)}
+    return {"gradient": slopes, "x afterwards": x, "largest step / epsilon": largest / epsilon}
 
 
 @ex.oracle
 def _(A, b, c, x, epsilon):
-    flat, step = np.ravel(x).astype(float), epsilon or 1e-4
-    exact = (A + A.T) @ flat + b + c * (3 * flat**2 + step**2)  # central differences of a cubic
+    flat = np.ravel(x).astype(float)
+    exact = (A + A.T) @ flat + b + c * (3 * flat**2 + epsilon**2)  # central differences of a cubic
     return {"gradient": exact.reshape(x.shape), "x afterwards": x, "largest step / epsilon": 1.0}
 
 
@@ -2233,6 +2241,12 @@ def truncated(f, x, epsilon=1e-4):
         x[place] = kept
         slopes[place] = (values[0] - values[1]) / (2 * epsilon)
     return slopes
+
+
+@ex.wrong
+def cut_off_results(f, x, epsilon=1e-4):
+    """Right for floats. Where x holds whole numbers, `np.zeros_like(x)` does too, and cuts the derivatives off."""
+    return _entries(f, x, _central, epsilon).astype(x.dtype)
 
 
 @ex.wrong
@@ -2679,11 +2693,11 @@ def _(rng):
         x, labels = rng.integers(-4, 5, (6, sizes[0])) / 2, rng.integers(sizes[-1], size=6)
         return sizes[0], list(sizes[1:-1]), sizes[-1], rate, network(*sizes), x, labels
 
-    yield case((4, 5, 3), None)
+    yield case((4, 5, 3), 0.1)
     yield case((3, 2), 0.5)
     yield case((2, 3, 4, 2), 0.05)
     yield case((1, 2, 2), 1.0)
-    yield 3, [2], 1, None, [], np.zeros((1, 3)), np.zeros(1, int)
+    yield 3, [2], 1, 0.1, [], np.zeros((1, 3)), np.zeros(1, int)
     yield 3, [], 0, 0.5, [], np.zeros((1, 3)), np.zeros(1, int)
     for _ in range(4):
         yield case(tuple(int(n) for n in rng.integers(2, 6, rng.integers(2, 5))), float(rng.choice([0.2, 0.4])))
@@ -2692,11 +2706,11 @@ def _(rng):
 @ex.drive
 def used(answer, inputs, hidden, classes, rate, weights, x, labels):
     asked = list(hidden)
-    model = answer(inputs, asked, classes) if rate is None else answer(inputs, asked, classes, learning_rate=rate)
+    model = answer(inputs, asked, classes) if rate == 0.1 else answer(inputs, asked, classes, learning_rate=rate)
     shapes = [tuple(int(n) for n in weight.shape) for weight in model.trainable_weights]
     if asked != list(hidden):
         return "a model, but the list `hidden` is not as it was"
-    found = {"shapes of the weights": shapes}
+    found = {"shapes of the weights": shapes, "output": None, "loss of a step": None, "weights after it": None}
     if shapes != [np.shape(value) for value in weights]:
         return found
     model.set_weights([value.astype("float32") for value in weights])
@@ -2732,7 +2746,7 @@ def _(inputs, hidden, classes, rate, weights, x, labels):
             moved = [[part.astype(complex) for part in layer] for layer in layers]
             moved[at // 2][at % 2][place] += 1e-30j
             slopes[place] = loss(moved).imag / 1e-30
-        after.append(weights[at] - (0.1 if rate is None else rate) * slopes)
+        after.append(weights[at] - rate * slopes)
     return {
         "shapes of the weights": shapes,
         "output": output(layers),
@@ -2790,6 +2804,16 @@ def linear_units(inputs, hidden, classes, learning_rate=0.1):
 def tanh_at_the_end(inputs, hidden, classes, learning_rate=0.1):
     """The last layer has an activation function too, so that no logit can leave the interval from -1 to 1."""
     return _model(inputs, hidden, classes, learning_rate, last="tanh")
+
+
+@ex.wrong
+def without_input(inputs, hidden, classes, learning_rate=0.1):
+    """Your model has no weights yet, for nothing tells it how many numbers come in: keras.Input does."""
+    if classes < 2:
+        raise ValueError("classes")
+    model = keras.Sequential([*(keras.layers.Dense(units, "tanh") for units in hidden), keras.layers.Dense(classes)])
+    model.compile(keras.optimizers.SGD(learning_rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
 
 
 @ex.wrong
