@@ -1272,6 +1272,7 @@ def xor_weights(low, high):
 
 
 # %% tags=["grading"]
+from course.comparing import plain
 from course.exercises import exercise
 
 import numpy as np
@@ -1287,9 +1288,15 @@ def _(rng):
         yield low, low + float(rng.uniform(0.2, 5))
 
 
+ex.shown_as("""
+W, b, v, c = xor_weights(low, high)
+np.maximum([[low, low], [low, high], [high, low], [high, high]] @ np.transpose(W) + b, 0) @ v + c
+""")
+
+
 @ex.drive
 def at_the_corners(answer, low, high):
-    W, b, v, c = answer(low, high)
+    W, b, v, c = plain(tuple(answer(low, high)))  # tensors as arrays
     shapes = [np.shape(value) for value in (W, b, v, c)]
     if shapes != [(2, 2), (2,), (2,), ()]:
         raise ValueError(f"the shapes of W, b, v, c must be (2, 2), (2,), (2,), (), not {shapes}")
@@ -1724,6 +1731,9 @@ def quadratic(A, b, shape):
     return f
 
 
+ex.shown_as("numerical_gradient(lambda v: np.ravel(v) @ A @ np.ravel(v) + b @ np.ravel(v), x)")
+
+
 @ex.drive
 def asked(answer, A, b, x):
     slopes = answer(quadratic(A, b, x.shape), x)
@@ -2012,6 +2022,7 @@ def _(rng):
     yield np.zeros((1, 2)), np.array([0])
     yield np.array([[1000.0, 0.0, 999.0]]), np.array([2])
     yield np.array([[0.0, 900.0], [-900.0, 0.0]]), np.array([0, 1])
+    yield np.array([[-800.0, 0.0, 1.0], [0.0, 0.0, 1.0]]), np.array([0, 2])
     for _ in range(18):
         batch, classes = (int(n) for n in rng.integers(2, 6, 2))
         yield rng.normal(size=(batch, classes)) * float(rng.choice([1, 5])), rng.integers(classes, size=batch)

@@ -1132,6 +1132,7 @@ def _(rng):
     yield 1, []
     yield 5, []
     yield 0, [(3, 1, 1)]
+    yield -1, [(2, 1, 1)]
     yield 1, [(3, 1, 4)]
     for _ in range(24):
         stack = [tuple(int(v) for v in rng.integers((2, 1, 1), (6, 4, 4))) for _ in range(rng.integers(2, 5))]
@@ -1660,6 +1661,9 @@ def _(rng):
         yield int(rng.integers(2, 90)), side, int(rng.integers(1, side // 2))
 
 
+ex.shown_as("cheapest_stack(field, side, keep)")
+
+
 @ex.drive
 def weighed(answer, field, side, keep):
     words = list(answer(field, side, keep))
@@ -1991,6 +1995,18 @@ def _(rng):
     for i in range(24):
         image, kernel = rng.normal(size=rng.integers(4, 9, 2)), rng.normal(size=(3, 3))
         yield kinds[i % 4], kernel, image, *(int(v) for v in rng.integers(0, 4, 2))
+
+
+ex.shown_as("""
+from scipy import ndimage
+end = {
+    "convolution": lambda f: f,
+    "pool": lambda f: f[: len(f) // 2 * 2, : f.shape[1] // 2 * 2].reshape(len(f) // 2, 2, -1, 2).max(axis=(1, 3)),
+    "global mean": lambda f: np.maximum(f, 0).mean(keepdims=True),
+    "mean of each row": lambda f: f.mean(axis=1, keepdims=True),
+}[kind]
+invariance_gap(lambda x: end(ndimage.correlate(x, kernel, mode="wrap")), image, down, right)
+""")
 
 
 @ex.drive
