@@ -2196,23 +2196,26 @@ class BlurPool2D(keras.layers.Layer):
     Example: at stride 1, rows of 0, 4, 0, 0 become rows of 2, 2, 1, 0.
     """
 
-    ### BEGIN SOLUTION
     def __init__(self, stride=2, **options):
         super().__init__(**options)
+        ### BEGIN SOLUTION
         if stride < 1:
             raise ValueError(f"the stride must be at least 1, and it is {stride}")
         self.stride = stride
+        ### END SOLUTION
 
     def call(self, images):
+        ### BEGIN SOLUTION
         x = keras.ops.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
         x = (x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]) / 4
         x = (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 4
         return x[:, :: self.stride, :: self.stride]
+        ### END SOLUTION
 
     def get_config(self):
+        ### BEGIN SOLUTION
         return {**super().get_config(), "stride": self.stride}
-
-    ### END SOLUTION
+        ### END SOLUTION
 
 
 # %% tags=["grading"]
@@ -2232,22 +2235,24 @@ ex.hints(
 
 @ex.cases
 def _(rng):
-    yield np.array([0.0, 4.0, 0.0, 0.0] * 2).reshape(1, 2, 4, 1), 1
-    yield rng.integers(-9, 10, (1, 5, 6, 1)).astype(float), None
-    yield rng.integers(-9, 10, (2, 4, 3, 2)).astype(float), None
-    yield rng.integers(-9, 10, (1, 2, 2, 3)).astype(float), 3
-    yield np.ones((1, 3, 3, 1)), 0
-    yield np.ones((1, 3, 3, 1)), -1
-    yield np.ones((1, 3, 3, 1)), -2
+    yield np.array([0.0, 4.0, 0.0, 0.0] * 2).reshape(1, 2, 4, 1), {"stride": 1}
+    yield rng.integers(-9, 10, (1, 5, 6, 1)).astype(float), {}
+    yield rng.integers(-9, 10, (2, 4, 3, 2)).astype(float), {}
+    yield rng.integers(-9, 10, (1, 2, 2, 3)).astype(float), {"stride": 3}
+    for stride in (0, -1, -2):
+        yield np.ones((1, 3, 3, 1)), {"stride": stride}
     for _ in range(9):
         images = rng.integers(-9, 10, (*rng.integers(1, 3, 1), *rng.integers(2, 8, 2), rng.integers(1, 4)))
-        yield images.astype(float), int(rng.integers(1, 4))
+        yield images.astype(float), {"stride": int(rng.integers(1, 4))}
+
+
+ex.shown_as("layer = BlurPool2D(**options)\nlayer(images)")
 
 
 @ex.drive
-def used(answer, images, stride):
-    layer = answer() if stride is None else answer(stride)
-    if stride is not None and stride < 1:
+def used(answer, images, options):
+    layer = answer(**options)
+    if options.get("stride", 1) < 1:
         return "a layer was made"
     images = images.astype("float32")
     inputs = keras.Input(images.shape[1:])
@@ -2263,8 +2268,8 @@ def used(answer, images, stride):
 
 
 @ex.oracle
-def _(images, stride):
-    stride = 2 if stride is None else stride
+def _(images, options):
+    stride = options.get("stride", 2)
     if stride < 1:
         raise ValueError("stride")
     x = images
