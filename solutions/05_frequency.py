@@ -1530,12 +1530,16 @@ ex.hints(
     "Moved by a whole spoke, the wheel looks the same. Count in spokes per image, and look at (5.17).",
     "Find the alias in spokes per image, at stride 1; then turn it back into revolutions per second.",
 )
+ex.equivalent(
+    "'alias(1, cycles)' for 'alias(cycles, 1)' in 'return float(alias(cycles, 1) * frames / spokes)'",
+    "stride and frequency are only multiplied",
+)
 
 
 @ex.cases
 def _(rng):
     yield from [(1, 25, 24), (1, 23, 24), (4, 6, 24), (1, 12, 24), (1, -12, 24), (4, 3, 24), (4, -9, 24), (8, 0, 25)]
-    yield from [(1, 0.5, 24), (12, -0.25, 30), (5, 100.5, 25), (5, 3, 24), (5, 2.2, 24), (7, -1.5, 24)]
+    yield from [(1, 0.5, 24), (12, -0.25, 30), (5, 100.5, 25), (5, 3, 24), (5, 2.2, 24), (5, -2.2, 24), (7, -1.5, 24)]
     for _ in range(12):
         spokes, frames = int(rng.integers(1, 13)), int(rng.choice([24, 25, 30]))
         # not near a tie, where the last digit of a float would decide
@@ -1657,6 +1661,14 @@ ex.hints(
     "What does one kernel do to a wave? And the next kernel to what comes out?",
     "`response` takes kernels of two axes, so make the row one of them. Which frequency does a dilated kernel meet?",
     "The responses are multiplied. With the dilation d, each is taken at d times the frequency.",
+)
+ex.equivalent(
+    "'1' for '0' in 'product = product * response(np.array([kernel]), 0, dilat...'",
+    "a kernel of a single row answers alike at every frequency downwards",
+)
+ex.equivalent(
+    "'-1' for '0' in 'product = product * response(np.array([kernel]), 0, dilat...'",
+    "a kernel of a single row answers alike at every frequency downwards",
 )
 
 
@@ -1828,6 +1840,19 @@ ex.hints(
     'Begin with "full": which function of the lesson gives every position of a kernel, and which way round is it?',
     'A kernel turned by 180° makes cross-correlation of convolution. The other two modes are parts of "full".',
     '"full" begins k - 1 windows before the image. "valid" begins k - 1 later, "same" as many as it pads fewer.',
+)
+ex.equivalent(
+    "'full_convolve(kernel[::-1, ::-1], image)' for 'full_convolve(image, kernel[::-1, ::-1])' "
+    "in 'whole_of_it = full_convolve(image, kernel[::-1, ::-1])'",
+    "convolution with zeros outside is commutative",
+)
+ex.equivalent(
+    "by_rolling: '(kh - 1) / 2' for '(kh - 1) // 2' in 'return np.roll(around, ((kh - 1) // 2, (kw - 1) // 2), ax...'",
+    "np.roll truncates",
+)
+ex.equivalent(
+    "by_rolling: '(kw - 1) / 2' for '(kw - 1) // 2' in 'return np.roll(around, ((kh - 1) // 2, (kw - 1) // 2), ax...'",
+    "np.roll truncates",
 )
 
 
@@ -2027,6 +2052,15 @@ ex.hints(
     "Transform, set some weights to 0, transform back. Which index has which frequency?",
     "`radius` knows the frequency of each index. Of a colour image the first two axes are transformed, not the last.",
     "Make a mask of the frequencies from low to below high, give it a last axis for colour, and take the real part.",
+)
+ex.equivalent(
+    "by_matrices: never 'image.ndim not in (2, 3)' in 'if image.ndim not in (2, 3):'",
+    "einsum raises ValueError for other numbers of axes",
+)
+ex.equivalent(
+    "by_matrices: 'n // 2 - (np.arange(n) + n // 2) % n' for '(np.arange(n) + n // 2) % n - n // 2' "
+    "in 'f, g = ((np.arange(n) + n // 2) % n - n // 2 for n in cha...'",
+    "frequencies are squared",
 )
 
 
@@ -2230,6 +2264,14 @@ ex.hints(
     "`__init__` keeps the stride, `call` computes with `keras.ops`. There are no weights, so no `build`.",
     'Pad height and width by one pixel with mode="reflect"; then a blur is a sum of three slices along each axis.',
     "Blur along height, blur along width, then keep every stride-th. `get_config` adds the stride to the parent's.",
+)
+ex.equivalent(
+    "by_a_depthwise_convolution: its result of whole numbers for truth values in 'def get_config(self):'",
+    "the entries of every layer are only to be there",
+)
+ex.equivalent(
+    "its result of whole numbers for truth values in 'def get_config(self):'",
+    "the entries of every layer are only to be there",
 )
 
 
@@ -2468,6 +2510,10 @@ ex.hints(
     "Put each weight of the row at the same frequency in a longer spectrum: negative ones stand at its end.",
     "Transform, move the weights, transform back, times the factor. The real part shares the wave at n / 2.",
 )
+ex.equivalent(
+    "'2 * q <= n' for '2 * q < n' in 'spectrum[q if 2 * q < n else q - n] = weight'",
+    "the real part shares the wave at n / 2 between its two signs, at whichever it stands",
+)
 
 
 @ex.cases
@@ -2613,6 +2659,16 @@ ex.hints(
     "Run it on a single 1 near a corner, with the kernel 1, 2, 3, and compare with `signal.convolve2d`.",
     "There are two mistakes: nothing is padded (5.12), and the kernel's origin is its first pixel.",
     "Convolve with room for n + k - 1 pixels, then cut the image's size out of the middle.",
+)
+ex.equivalent(
+    "'n + k + 1' for 'n + k - 1' in 'shape = [n + k - 1 for n, k in zip(image.shape, kernel.sh...'",
+    "more zeros do no harm",
+)
+ex.equivalent("'0' for '1' in 'shape = [n + k - 1 for n, k in zip(image.shape, kernel.sh...'", "more zeros do no harm")
+ex.equivalent(
+    "'zip(kernel.shape, image.shape)' for 'zip(image.shape, kernel.shape)' "
+    "in 'shape = [n + k - 1 for n, k in zip(image.shape, kernel.sh...'",
+    "the sum is symmetric",
 )
 
 
