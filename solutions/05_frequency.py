@@ -1706,7 +1706,8 @@ def _(kernels, dilations, xi):
         spread[::dilation] = kernel
         whole = np.convolve(whole, spread)
     angle = 2 * np.pi * xi
-    return complex(np.conj(freqz(whole, worN=[angle])[1][0]) * np.exp(-1j * angle * (len(whole) // 2)))
+    found = np.conj(freqz(whole, worN=[angle])[1][0]) * np.exp(-1j * angle * (len(whole) // 2))
+    return complex(np.round(found, 12) + 0)  # a 0 is shown as 0
 
 
 def _one(kernel, xi, middle, sign=1):
