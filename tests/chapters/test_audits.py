@@ -8,7 +8,6 @@ from course.authoring import audit
 ACCEPTED = {
     "02": 69,
     "04": 41,
-    "05": 26,
     "06": 80,
     "16": 16,
     "17": 44,
