@@ -759,7 +759,6 @@ def full_convolve(image, kernel):
     return np.fft.ifft2(np.fft.fft2(image, shape) * np.fft.fft2(kernel, shape)).real  # (5.12)
 
 
-# %%
 def conv2d_fft(x, kernel, bias):
     """A Conv2D layer without padding (5.13): x (H, W, C), kernel (kh, kw, C, N), bias (N,) -> (Ho, Wo, N)."""
     must_fit(x, kernel)
