@@ -121,7 +121,6 @@
 #   - "Rumelhart, Hinton & Williams, Learning representations by back-propagating errors, 1986"
 #   - "Bridle, Probabilistic interpretation of feedforward classification network outputs, 1990"
 #   - "LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document recognition, 1998"
-#   - "Griewank & Walther, Evaluating derivatives, 2008"
 #   - "Goodfellow, Bengio & Courville, Deep learning, chapter 6, 2016"
 
 # %% [markdown]
@@ -209,7 +208,7 @@ plt.show()
 # - train a network on digits in NumPy and in Keras, and show that both do the same;
 # - check any gradient that somebody hands you, and find a mistake that raises no error.
 #
-# Of calculus you need the slope of a curve and the chain rule; of matrices, the product.
+# Of calculus you need slopes, the quotient rule and the chain rule; of matrices, the product.
 #
 # ## One neuron
 #
@@ -264,8 +263,9 @@ plt.show()
 # *Figure 1.2. The output of a sigmoid neuron for every input of two numbers: blue 1, yellow 0, black line 0.5. The
 # arrow has the direction of $w$; the dot is the input of the example.*
 #
-# The border $w \cdot x + b = 0$ is a straight line at right angles to $w$. Longer weights make it sharper, the bias
-# moves it. **One neuron cuts its inputs in two by a straight line**, and $w$ says which side is yes.
+# The border $w \cdot x + b = 0$ is a straight line at right angles to $w$. Multiply $w$ and $b$ by 3, and it gets
+# sharper; change $b$ alone, and it moves. **One neuron cuts its inputs in two by a straight line**, and $w$ says which
+# side is yes.
 #
 # ## How steep is it?
 #
@@ -275,7 +275,8 @@ plt.show()
 # $$ \begin{gathered} \sigma(z) = \frac{1}{1 + e^{-z}}, \qquad \tanh(z) = \frac{e^z - e^{-z}}{e^z + e^{-z}}, \\
 #    \operatorname{ReLU}(z) = \max(z, 0) \end{gathered} \tag{1.2} $$
 #
-# Training will ask for their derivatives. The quotient rule gives them in terms of the function's own value:
+# Training will ask for their derivatives. For the first two, the quotient rule gives them in terms of the function's
+# own value:
 #
 # $$ \begin{gathered} \sigma'(z) = \sigma(z)\,\bigl(1 - \sigma(z)\bigr), \qquad \tanh'(z) = 1 - \tanh^2(z), \\
 #    \operatorname{ReLU}'(z) = 1 \text{ if } z > 0, \quad 0 \text{ if } z < 0 \end{gathered} \tag{1.3} $$
@@ -328,8 +329,8 @@ plt.show()
 # *Figure 1.3. Three activation functions and their derivatives. Far from 0 the first two are flat: there, a little more
 # or less $z$ changes almost nothing.*
 #
-# You need not trust these lines. Each numbered equation is tried against something that is not this chapter's code:
-# here Keras, and NumPy's polynomials, whose derivatives are exact.
+# You need not trust these lines. Each numbered equation is tried against an independent judge: here Keras, SciPy and
+# NumPy's polynomials, whose derivatives are exact; (1.3) is judged by (1.4).
 
 
 # %% tags=["aside"]
@@ -1001,9 +1002,8 @@ prove("1.15", backpropagation, automatic_gradients, cases=networks_with_truths(3
 
 # %% [markdown]
 # What has been saved? Central differences run the network twice for each parameter. The backward pass takes at most two
-# matrix products a layer where the forward pass takes one, and gives all derivatives together. (For every program with
-# one number as its result the gradient costs a small multiple of the program: the *cheap gradient principle*; Griewank
-# and Walther, 2008.) The control is a network with two parameters, where there is little to save.
+# matrix products a layer where the forward pass takes one, and gives all derivatives together.  The control is a
+# network with two parameters, where there is little to save.
 
 
 # %% tags=["aside"]
@@ -1056,8 +1056,27 @@ claim(
 )
 
 # %% [markdown]
-# Central differences stay useful: to compare a gradient that somebody derived with them is a **gradient check**.
+# Central differences stay useful: to compare a gradient that somebody derived with them is a **gradient check**. It is
+# made in float64, with $\epsilon$ near $10^{-5}$ and a few examples. Here is one of ours, and of one without the $f'$
+# of (1.14):
+
+
+# %%
+def relative_difference(one, other):
+    one, other = (np.concatenate([part.ravel() for layer in found for part in layer]) for found in (one, other))
+    return np.linalg.norm(one - other) / np.linalg.norm(other)
+
+
+network, x, y = new_network([5, 4, 3], rng), rng.normal(size=(4, 5)), truths(4, 3)
+(hs, zs), trusted = forward(network, x), by_central_differences(network, x, y)
+for f in ("relu", "linear"):
+    found = gradients_from(error_signals(network, zs, y, f), hs)
+    print(f"relative difference {relative_difference(found, trusted):.0e}")
+
+# %% [markdown]
+# Below $10^{-7}$ be content, above $10^{-2}$ look for the mistake. (At a corner of ReLU the two may differ.)
 #
+
 # ## The whole machine
 #
 # `new_network`, `forward`, `softmax`, `error_signals`, `gradients_from`, `descend`: what is missing is the loop. It
@@ -1170,8 +1189,8 @@ plt.show()
 # one half, and the points. Below: the output of each hidden unit ($-1$ yellow, $1$ blue), with the line where it is
 # 0.*
 #
-# At first the lines lie anyhow. Then they turn and shift, each driven by its own $\delta$, until together they fence
-# the island in. Nobody told any of them which side to take.
+# At first all lines pass through the centre, for the biases begin at 0. Then they turn and shift, each driven by its
+# own $\delta$, until together they fence the island in. Nobody told any of them which side to take.
 
 # %%
 claim(
@@ -1182,9 +1201,9 @@ claim(
 )
 
 # %% [markdown]
-# The control is the same five networks without activation function, for which (1.6) leaves one straight line.
+# The control is five networks of the same size without activation function, for which (1.6) leaves one straight line.
 #
-# **Try it.** How few hidden units can enclose the island? Train with three, and with two.
+# **Try it.** How few hidden units can enclose the island?
 #
 # ## Back to the digits
 #
@@ -1256,8 +1275,8 @@ plt.show()
 # %%
 claim(
     "1.4",
-    "a hidden layer of 100 ReLU units classifies 2 points more of the test digits correctly than softmax regression, "
-    "both at the best of seven learning rates, as means of three runs",
+    "a hidden layer of 100 ReLU units classifies over 2 points more of the test digits correctly than softmax "
+    "regression, both at the best of seven learning rates, as means of three runs",
     perceptron > regression + 0.02,
     control=linear > regression + 0.02,
 )
@@ -1276,24 +1295,23 @@ def predict_digits(network, f):
 
 
 def is_one_layer(name):
-    """Whether a model's three networks, folded, have rank 10, predict alike and gain nothing on softmax regression."""
+    """Whether a model's three networks, folded, predict alike and end as softmax regression does."""
     same = [np.mean(predict_digits(fold(n), "linear") == predict_digits(n, MODELS[name][1])) for _, n, _ in runs[name]]
-    ranks = [np.linalg.matrix_rank(fold(n)[0][0]) for _, n, _ in runs[name]]
-    return min(same) > 0.998 and set(ranks) == {10} and np.mean(reached[name]) < regression + 0.01
+    return min(same) > 0.998 and abs(np.mean(reached[name]) - regression) < 0.01
 
 
 claim(
     "1.5",
-    "three layers without activation fold into one of rank 10, with the same prediction for 99.8 % of the test digits, "
-    "and gain less than 1 point on softmax regression",
+    "three layers without activation fold into one, with the same prediction for 99.8 % of the test digits, "
+    "and end within 1 point of softmax regression",
     is_one_layer("two hidden layers, no activation"),
     control=is_one_layer("one hidden layer, ReLU"),
 )
 
 # %% [markdown]
 # The three linear layers hold eleven times the parameters of the single one. Yet (1.6) folds them into one matrix of
-# the same size, $10 \times 784$, and of the same **rank**: the number of independent directions in which pixels can
-# move the logits.
+# the same size, $10 \times 784$. No such matrix has a higher **rank** than 10: so many independent directions there are
+# in which pixels can move the logits.
 #
 # ## A look inside
 #
@@ -1348,8 +1366,14 @@ claim(
 )
 
 # %% [markdown]
-# These random numbers also speckle row 4. The mistakes show how little a hundred templates of strokes know: a stroke
-# one pixel further to the right meets other weights.
+# These random numbers also speckle row 4. A hundred templates of strokes know nothing of places: a stroke further to
+# the right meets other weights. Move every test digit by two pixels:
+
+# %%
+moved = np.roll(test_images.reshape(-1, 28, 28), 2, axis=2).reshape(len(test_images), 784)
+print(f"accuracy {accuracy(last, test_images, test_labels):.2f}, moved {accuracy(last, moved, test_labels):.2f}")
+
+# %% [markdown]
 #
 # ## Debug it
 #
@@ -1399,11 +1423,10 @@ plt.show()
 #
 # For ten classes that is $1.461$. No gradient check finds the mistake, for the gradient is right; it is the gradient of
 # the wrong function. Nor need the accuracy find it: with equal logits the gradient is ten times smaller, and ten times
-# the learning rate makes up for that. But where the network is sure and wrong, the first softmax is flat and passes
-# hardly any error signal, so that a whole class may stay unlearned. In Keras the same trap is `activation="softmax"`
-# together with `from_logits=True` (on TensorFlow Keras notices, warns, and goes back to the logits). The habit to keep:
-# **know what the loss should be at the start, near the logarithm of the number of classes, and that it should be able
-# to reach 0**; train on ten examples only, and see whether it does.
+# the learning rate often makes up for that; where not, a class stays unlearned, for where the network is sure and
+# wrong, the first softmax is flat and passes hardly any error signal. In Keras the same trap is `activation="softmax"`
+# together with `from_logits=True` . The habit to keep:
+# **train on ten examples only, and see whether the loss reaches 0**. (At the start both lie near $\log 10$.)
 
 
 # %%
@@ -1452,13 +1475,14 @@ record(
     softmax_regression_accuracy=regression,
     no_activation_accuracy=linear,
     backpropagation_speed_up=faster["1,230 parameters"],
+    accuracy_on_moved_digits=accuracy(last, moved, test_labels),
 )
 
 # %% [markdown]
 # You have a model that learns. It is also fragile. (1.14) multiplies the error signal by $\mathbf{W}^\mathsf{T}$ and by
 # a derivative at every layer, and the sigmoid's is at most $1/4$: what is left of $\delta$ after ten layers? The
 # learning rate had to be searched for. And nothing yet keeps a large network from learning its examples by heart. That
-# is chapter 2. Chapter 3 takes up the stroke that stands one pixel further to the right.
+# is chapter 2. Chapter 3 takes up the digits that have moved.
 #
 # ## Exercises
 #
@@ -2151,7 +2175,7 @@ def _(rng):
         return rng.integers(-40, 41, (n, n)).astype(float), rng.integers(-3, 4, n).astype(float)
 
     yield np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([0.0, 3.0]), 0.0, np.array([2.0, 5.0]), 1e-4
-    yield *quadratic(1), 2.0, np.array(1.5), 0.5
+    yield *quadratic(1), 2.0, np.array([1.5]), 0.5
     yield *quadratic(4), 3.0, rng.integers(-4, 5, (2, 2)), 0.25
     yield *quadratic(6), 1.0, rng.integers(-4, 5, (3, 2)), 2.0
     yield *quadratic(3), -5.0, rng.integers(-9, 10, 3) / 4, 1e-2
@@ -2732,7 +2756,11 @@ def _(rng):
         yield case(tuple(int(n) for n in rng.integers(2, 6, rng.integers(2, 5))), float(rng.choice([0.2, 0.4])))
 
 
-ex.shown_as("make_classifier(inputs, hidden, classes, rate)", "then set_weights(weights) and train_on_batch(x, labels)")
+ex.shown_as(
+    "model = make_classifier(inputs, hidden, classes, rate)\n"
+    "model.set_weights(weights)\n"
+    "model.train_on_batch(x, labels)"
+)
 
 
 @ex.drive
@@ -2742,7 +2770,7 @@ def used(answer, inputs, hidden, classes, rate, weights, x, labels):
     shapes = [tuple(int(n) for n in weight.shape) for weight in model.trainable_weights]
     if asked != list(hidden):
         return "a model, but the list `hidden` is not as it was"
-    found = {"shapes of the weights": shapes, "output": None, "loss of a step": None, "weights after it": None}
+    found = {"shapes of the weights": shapes, "output": None, "loss of a step": None, "weights after two": None}
     if shapes != [np.shape(value) for value in weights]:
         return found
     model.set_weights([value.astype("float32") for value in weights])
@@ -2750,7 +2778,8 @@ def used(answer, inputs, hidden, classes, rate, weights, x, labels):
     x = x.astype("float32")
     found["output"] = model(x)
     found["loss of a step"] = float(np.ravel(model.train_on_batch(x, labels))[0])
-    found["weights after it"] = model.get_weights()
+    model.train_on_batch(x, labels)
+    found["weights after two"] = model.get_weights()
     return found
 
 
@@ -2758,32 +2787,33 @@ def used(answer, inputs, hidden, classes, rate, weights, x, labels):
 def _(inputs, hidden, classes, rate, weights, x, labels):
     if classes < 2:
         raise ValueError("classes")
-    shapes = [value.shape for value in weights]
-    layers = [[kernel, bias] for kernel, bias in zip(weights[::2], weights[1::2])]
 
-    def output(layers):
+    def output(weights):
         h = x
-        for kernel, bias in layers[:-1]:
+        for kernel, bias in zip(weights[:-2:2], weights[1:-2:2]):
             h = np.tanh(h @ kernel + bias)
-        return h @ layers[-1][0] + layers[-1][1]
+        return h @ weights[-2] + weights[-1]
 
-    def loss(layers):
-        z = output(layers)
+    def loss(weights):
+        z = output(weights)
         return np.mean(np.log(np.sum(np.exp(z), axis=1)) - z[np.arange(len(z)), labels])
 
-    after = []
-    for at in range(len(weights)):
-        slopes = np.zeros(shapes[at])
-        for place in np.ndindex(shapes[at]):
-            moved = [[part.astype(complex) for part in layer] for layer in layers]
-            moved[at // 2][at % 2][place] += 1e-30j
-            slopes[place] = loss(moved).imag / 1e-30
-        after.append(weights[at] - rate * slopes)
+    def step(weights):
+        after = []
+        for at, value in enumerate(weights):
+            slopes = np.zeros(value.shape)
+            for place in np.ndindex(value.shape):
+                moved = [part.astype(complex) for part in weights]
+                moved[at][place] += 1e-30j
+                slopes[place] = loss(moved).imag / 1e-30
+            after.append(value - rate * slopes)
+        return after
+
     return {
-        "shapes of the weights": shapes,
-        "output": output(layers),
-        "loss of a step": float(loss(layers)),
-        "weights after it": after,
+        "shapes of the weights": [value.shape for value in weights],
+        "output": output(weights),
+        "loss of a step": float(loss(weights)),
+        "weights after two": step(step(weights)),
     }
 
 
@@ -2818,6 +2848,14 @@ def softmax_twice(inputs, hidden, classes, learning_rate=0.1):
 def no_softmax_at_all(inputs, hidden, classes, learning_rate=0.1):
     """The output is right. But the loss takes the logits for probabilities: tell it what it gets."""
     return _model(inputs, hidden, classes, learning_rate, loss="sparse_categorical_crossentropy")
+
+
+@ex.wrong
+def with_momentum(inputs, hidden, classes, learning_rate=0.1):
+    """The first step is right, the second is not: plain gradient descent has no momentum."""
+    return _model(
+        inputs, hidden, classes, learning_rate, optimiser=lambda rate: keras.optimizers.SGD(rate, momentum=0.9)
+    )
 
 
 @ex.wrong
@@ -2925,7 +2963,6 @@ check("1.7", make_classifier)
 #
 # - Bridle, *Probabilistic interpretation of feedforward classification network outputs*, 1990.
 # - Goodfellow, Bengio, Courville, *Deep learning*, 2016, chapter 6.
-# - Griewank, Walther, *Evaluating derivatives*, 2nd edition, 2008.
 # - LeCun, Bottou, Bengio, Haffner, *Gradient-based learning applied to document recognition*, 1998.
 # - Linnainmaa, *Taylor expansion of the accumulated rounding error*, 1976.
 # - Rosenblatt, *The perceptron*, 1958.
