@@ -8,7 +8,6 @@
 #   - school calculus
 #   - activation functions
 #   - softmax and cross-entropy
-#   - gradient descent
 #   - backpropagation
 #   - Adam
 #   - initialisation
@@ -257,7 +256,7 @@ plt.show()
 # there to the top.*
 #
 # Three kernels of three see 7 pixels; with two pools in between, 18. With dilations 1, 2 and 4 they see 15, without a
-# hole, and as all strides are 1 there is still a unit for each pixel (Yu & Koltun, 2016).
+# hole, and as all strides are 1, neighbouring units still look at neighbouring pixels (Yu & Koltun, 2016).
 #
 # Three numbers per layer say where a field lies and how large it is (Araujo et al., 2019).
 #
@@ -375,7 +374,7 @@ ask(
 )
 
 # %% [markdown]
-# Now type a stack of your own.
+# Now type a stack of your own. You will train the one below.
 
 # %%
 TYPED = "conv3p1 conv3p1 pool2 conv3p1 conv3p1 pool2 conv3p1 conv3p1"  # type your own
@@ -492,13 +491,14 @@ claim(
 # gets everything: to change any other a little would change nothing. For one channel, windows side by side ($s = k$)
 # and no ties:
 #
-# $$ \begin{aligned} \frac{\partial L}{\partial I(uk + i,\, vk + j)} &=
-#    \begin{cases} \delta(u, v) & \text{at the maximum} \\ 0 & \text{else} \end{cases} \\
-#    \text{or, for the average,} \quad &= \delta(u, v) / k^2 \end{aligned} \tag{4.6} $$
+# $$ \frac{\partial L}{\partial I(uk + i,\, vk + j)} = \begin{cases}
+#    \delta(u, v) & \text{max, at its pixel} \\
+#    0 & \text{max, elsewhere} \\
+#    \delta(u, v) / k^2 & \text{average} \end{cases} \tag{4.6} $$
 #
-# Where windows overlap, a pixel adds up what it gets from each. Where pixels tie, Keras on TensorFlow gives all to the
-# first. Which kind is better? Scherer et al. (2010) compared max pooling with LeCun's *subsampling* layer, an average
-# with a trainable factor, a bias and a tanh, not with a plain average; the maximum won.
+# Where windows overlap, a pixel adds up what it gets from each. Where pixels tie, Keras on TensorFlow and a CPU gives
+# all to the first. Which kind is better? Scherer et al. (2010) compared max pooling with LeCun's *subsampling* layer,
+# an average with a trainable factor, a bias and a tanh, not with a plain average; the maximum won.
 
 
 # %%
@@ -582,8 +582,8 @@ prove("4.5", pool, keras_pool, cases=images_to_pool(100))
 prove("4.6", unpool, automatic_unpool, cases=gradients_to_route(100), name="gradient through pooling")
 
 # %% [markdown]
-# **Try it.** A strided convolution shrinks an image too, and its weights are learned. Which weights make it average
-# pooling? Can any weights make it max pooling?
+# **Try it.** A strided convolution shrinks an image too. Which weights make it average pooling? Can any make it max
+# pooling?
 #
 # ## Does pooling make features stand still?
 #
@@ -667,10 +667,10 @@ claim(
 
 # %% [markdown]
 # So it does matter that the number stands for the whole window. But the pooled features do move, and their lead shrinks
-# as the camera moves on. (A layer that always puts out 0 would be the steadiest of all; the yardstick rules that out.)
-# Azulay and Weiss (2019) found deep networks that change their minds about a photograph moved by one pixel, and name
-# two reasons. The layers subsample without asking what gets lost between the pixels that they keep: that is chapter 05.
-# And photographers put their subject into the middle, so the data teach no invariance either.
+# as the camera moves on. (The yardstick rules out a layer that is steady because it always puts out 0.) Azulay and
+# Weiss (2019) found deep networks that change their minds about a photograph moved by one pixel, and name two reasons.
+# The layers subsample without asking what gets lost between the pixels that they keep: that is chapter 05. And
+# photographers put their subject into the middle, so the data teach no invariance either.
 #
 # To be invariant, take a window that nothing can leave: the whole feature map. **Global pooling** keeps one number of
 # each channel, the mean (Lin et al., 2013) or the maximum over all places, in whatever order they come. Write $T$ for a
@@ -714,16 +714,14 @@ prove("4.7", globally_pooled, scipy_unmoved, cases=moves(100))
 
 # %% [markdown]
 # **Question 4.b.** An image moves by two pixels, wrapping round. Which output does **not** change, whatever the image?
+# "A": that of 2 × 2 max pooling with stride 2. "B": the same, then global average pooling. "C": max pooling with stride
+# 4, then global average pooling.
 
 # %%
 ask(
     "4.b",
-    "2 × 2 max pooling with stride 2, then global average pooling",
-    choices=(
-        "2 × 2 max pooling with stride 2",
-        "2 × 2 max pooling with stride 2, then global average pooling",
-        "2 × 2 max pooling with stride 4, then global average pooling",
-    ),
+    "B",
+    choices=("A", "B", "C"),
     why="The pooled map moves by one place, and the mean over all places does not notice.",
     hint="By how many places does each pooled map move? By a whole number of them?",
 )
@@ -889,19 +887,19 @@ plt.show()
 # %% [markdown]
 # *Figure 4.6. Left: the root of the squared gradient of four networks of 3 × 3 layers, over the whole receptive field.
 # Middle: the square that holds nine tenths of it; on the dotted line a unit would use all of its field. Right: the
-# standard deviation along one axis. All in pixels.*
+# standard deviation along one axis.*
 
 
 # %%
 def falls_behind(name):
-    """Whether the effective field is above 0.75 of the field for the second network, and below 0.4 for the last."""
+    """Whether the effective field is above 0.75 of the field for the second network, and below 0.35 for the last."""
     share_used = effective[name] / field[name]
-    return share_used[-1] < 0.4 < 0.75 < share_used[1]
+    return share_used[-1] < 0.35 < 0.75 < share_used[1]
 
 
 claim(
     "4.3",
-    "with 3 × 3 layers only, the effective field is above 0.75 of the receptive field at 4 layers, below 0.4 at 32",
+    "with 3 × 3 layers only, the effective field is above 0.75 of the receptive field at 4 layers, below 0.35 at 32",
     falls_behind("3 × 3 only"),
     control=falls_behind("3 × 3 and pool"),
 )
@@ -911,9 +909,9 @@ measured = np.array([spread_along(share) for share in maps["3 × 3 only"]])
 evenly_used = np.sqrt((field["3 × 3 only"] ** 2 - 1) / 12)  # if each pixel of the field counted alike
 claim(
     "4.4",
-    "(4.8), which counts paths, predicts the spread in random ReLU networks of 2 to 32 layers to within 10 %",
-    np.allclose([spread_of(stack) for stack in stacks["3 × 3 only"]], measured, rtol=0.1),
-    control=np.allclose(evenly_used, measured, rtol=0.1),
+    "(4.8), which counts paths, predicts the spread in random ReLU networks of 2 to 32 layers to within 7 %",
+    np.allclose([spread_of(stack) for stack in stacks["3 × 3 only"]], measured, rtol=0.07),
+    control=np.allclose(evenly_used, measured, rtol=0.07),
 )
 
 # %% [markdown]
@@ -985,7 +983,7 @@ print(f"{net.count_params():,} parameters; test accuracy", *(f"{accuracy:.1%}" f
 #
 # Such a gallery can deceive by the choice of what is shown, so choose by a rule. For each channel, take the 25 images
 # with its highest activations: the share of the most frequent class among them is its **purity**. The figure shows the
-# two purest channels of each layer and the least pure one. Left out is a **dead channel**, which is 0 on every image.
+# two purest channels of each layer and the least pure one, but no **dead channel**, which is 0 on every image.
 
 
 # %%
@@ -1056,12 +1054,12 @@ plt.show()
 #
 # Go down the left and the middle column. At 3 pixels no patch could be named; what is pure there is a colour or an edge
 # that one class has more often than others. Further down the patches begin to show the same *part* of different
-# objects. In the last row, whose units see 30 of the image's 32 rows and columns at most, it is often the same kind of
-# object. This order is called a **feature hierarchy**.
+# objects. In the last row, whose units see at most 30 of the 32 rows and columns, it is often the same kind of object.
+# This order is called a **feature hierarchy**.
 #
 # Then go down the right column: at each depth there are channels that collect a colour, an edge or a texture from many
-# classes. Training does not ask a unit to mean something to you, only that the ten logits can make something of all of
-# them together.
+# classes. Training asks no unit to mean something to you, only that the ten logits can make something of all of them
+# together.
 #
 # Is it the larger field, or training? An untrained network sees just as far, so it is the control. And put a second
 # question to both: *what can be read out of a layer?* Take the mean of each channel over all places, and fit the
@@ -1097,7 +1095,7 @@ plots.draw_curves(
 )
 for axis in axes:
     axis.set(xticks=seen, ylim=(0, None))
-    axis.legend(loc="lower right", fontsize=8)
+    axis.legend(loc="upper left", fontsize=8)
 figure.tight_layout()
 plt.show()
 
@@ -1114,26 +1112,26 @@ def gain(values):
 
 claim(
     "4.5",
-    "in trained networks the channels of the last layer are purer than those of the first by more than 0.1",
-    gain(pure["trained"]) > 0.1,
-    control=gain(pure["untrained"]) > 0.1,
+    "in trained networks the channels of the last layer are purer than those of the first by more than 0.15",
+    gain(pure["trained"]) > 0.15,
+    control=gain(pure["untrained"]) > 0.15,
 )
 
 # %%
 claim(
     "4.6",
-    "in trained networks a linear probe of the last layer is right on 0.12 more of all images than one of the first",
-    gain(read_out["trained"]) > 0.12,
-    control=gain(read_out["untrained"]) > 0.12,
+    "in trained networks a linear probe of the last layer is more accurate than one of the first by more than 0.15",
+    gain(read_out["trained"]) > 0.15,
+    control=gain(read_out["untrained"]) > 0.15,
 )
 
 # %% [markdown]
 # A field of three pixels already tells something, mostly by colour. The receptive field says what *can* be seen; what a
-# larger one adds, it adds only where training has made use of it. (The deeper layers have more channels as well. So
+# larger one adds, it adds only where training has made use of it. (The deeper layers have more channels, too, and so
 # have those of the untrained networks.)
 #
-# The idea is old. Hubel and Wiesel's cat had cells that respond to an edge at one place, and others that respond to it
-# anywhere nearby. Fukushima's Neocognitron (1980) stacked the two kinds in turn.
+# Hubel and Wiesel's cat had cells that respond to an edge at one place, and cells that respond to it anywhere nearby.
+# Fukushima's Neocognitron (1980) stacks the two in turn.
 #
 # ## Debug it
 #
@@ -1252,8 +1250,8 @@ claim(
 # sees other windows.
 #
 # The third curve is the other way to invariance: show the digits at all places, and the network learns each by itself.
-# Invariance has its price: a maximum over all places has forgotten where anything was. Does it help to tune the
-# learning rate?
+# Invariance has its price: a maximum over all places has forgotten where anything was. No learning rate helps the
+# network that flattens:
 
 
 # %%
@@ -2407,6 +2405,13 @@ def opposite(layer, image, down, right):
 
 
 @ex.wrong
+def moves_the_image_itself(layer, image, down, right):
+    """You write the moved image into `image` itself, which belongs to the caller. Make a new array of it."""
+    image[:] = np.roll(image, (down, right), axis=(0, 1))
+    return float(np.abs(layer(image) - layer(image)).max())
+
+
+@ex.wrong
 def rows_only(layer, image, down, right):
     """The image has to move along both axes; yours moves down and not to the right."""
     return float(np.abs(layer(np.roll(image, down, axis=0)) - layer(image)).max())
@@ -2437,7 +2442,7 @@ class GeneralizedMean(keras.layers.Layer):
 
     GeneralizedMean(p=3.0): a number >= 1, with which the layer's only weight begins. The weight
     has shape () and is trained. Raises ValueError on making the layer where p is less than 1.
-    Called on feature maps (batch, H, W, C): a tensor (batch, C).
+    Called on feature maps (batch, H, W, C), float32: a tensor (batch, C).
     Example: for the feature map [[0, 1], [1, 2]] it is 1 with p = 1, which is the mean, and
     1.866 with p = 20, not far from the maximum.
     """
@@ -2463,7 +2468,7 @@ from course.exercises import exercise
 import keras
 import numpy as np
 
-ex = exercise("4.7", rtol=1e-3, atol=1e-4)
+ex = exercise("4.7", rtol=1e-3, atol=1e-9)  # 1e-6 is a value here
 ex.hints(
     "A layer has `__init__` and `call`. `add_weight` in `__init__` makes a weight whose shape is known already.",
     "`keras.initializers.Constant(p)` begins a weight with p. In `call`, use the weight, not the number it began with.",
@@ -2667,12 +2672,12 @@ check("4.7", GeneralizedMean)
 # - Araujo, Norris, Sim, *Computing receptive fields*, 2019, Distill.
 # - Azulay, Weiss, *Why do deep convolutional networks generalize so poorly [...]?*, 2019.
 # - Fukushima, *Neocognitron*, 1980.
-# - Girshick, Donahue, Darrell, Malik, *Rich feature hierarchies for accurate object detection*, 2014.
+# - Girshick, Donahue, Darrell, Malik, *Rich feature hierarchies*, 2014.
 # - Hubel, Wiesel, *Receptive fields [...] in the cat's visual cortex*, 1962.
 # - Lin, Chen, Yan, *Network in network*, 2013, arXiv:1312.4400.
 # - Luo et al., *Understanding the effective receptive field*, 2016, arXiv:1701.04128.
 # - Radenović, Tolias, Chum, *Fine-tuning CNN image retrieval*, 2019, arXiv:1711.02512.
 # - Scherer, Müller, Behnke, *Evaluation of pooling operations*, 2010.
 # - Simonyan, Zisserman, *Very deep convolutional networks*, 2015, arXiv:1409.1556.
-# - Yu, Koltun, *Multi-scale context aggregation by dilated convolutions*, 2016, arXiv:1511.07122.
+# - Yu, Koltun, *Multi-scale context aggregation*, 2016, arXiv:1511.07122.
 # - Zeiler, Fergus, *Visualizing and understanding convolutional networks*, 2014, arXiv:1311.2901.
