@@ -18,6 +18,7 @@ _HOME = {
     "prove": "course.lesson.proofs",
     "claim": "course.lesson.proofs",
     "check": "course.exercises.checking",
+    "case": "course.exercises.showing",
     "ask": "course.exercises.questions",
     "hint": "course.exercises.helping",
     "solution": "course.exercises.helping",

@@ -77,12 +77,13 @@ def lab(
                 done = work.update(folder=folder)
                 report.lines += [line for line in done.lines if line not in report.lines]
                 report.problems += done.problems
+                report.rewritten += done.rewritten
                 stale = work.changed(folder)
     except work.WorkError as error:
         fail(error)
     except OSError as error:
         fail(f"{error.filename or folder} cannot be written to ({error.strerror}): name another folder, course lab DIR")
-    for line in report.lines:
+    for line in report.in_words():
         console().print(line, markup=False)
     for line in report.problems:
         console(stderr=True).print(line, style="red", markup=False)
@@ -138,7 +139,7 @@ def update(
         fail(error)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}. No notebook was changed by half; run the same command to go on.")
-    for line in report.lines or ["nothing to do: your copies are up to date"]:
+    for line in report.in_words() or ["nothing to do: your copies are up to date"]:
         console().print(line, markup=False)
     if report.problems:
         fail("\n".join(report.problems))
@@ -449,7 +450,7 @@ def build_command(
     names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
     force: Annotated[bool, typer.Option(help="Make and execute everything anew, changed or not.")] = False,
 ):
-    """Make each chapter's key and notebooks from its source, the index, the README's syllabus and the page of results.
+    """Make each chapter's key and notebooks from its source, the index, the README's tables and the page of results.
 
     Only what an edit asks for is run: nothing for text, a check for an exercise, the whole chapter for code.
     """
@@ -503,6 +504,42 @@ def review_command(
             console().print(line, markup=False)
         kept &= not problems
     raise typer.Exit(0 if kept else 1)
+
+
+@app.command("audit")
+def audit_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
+    force: Annotated[bool, typer.Option(help="Audit everything anew, changed or not.")] = False,
+):
+    """Plant small faults in the right answers of exercises, and print those that the checks accept.
+
+    Only exercises that have changed are audited. Exit status 1 where a fault is accepted, or a right answer refused.
+    """
+    from course.authoring import audit, chapters, pages
+
+    accepted, failures = 0, []
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(name, "1")  # the audit's processes run side by side
+    os.environ |= {"MPLBACKEND": "Agg", "COURSE_BUDGET": "quick", "COURSE_PROGRESS": "off"}
+    for source in chosen(names):
+        try:
+            chapter = chapters.read_chapter(source)
+            began, changed = time.monotonic(), audit.outdated(chapter, force)
+            record = audit.audit(chapter, changed) if changed else audit.load(chapter.number)
+            took = f"audited in {time.monotonic() - began:.0f} s" if changed else "nothing has changed"
+            console().print(f"{source.stem}: {', '.join(changed)} {took}".replace(":  ", ": "), markup=False)
+            for number, one in record.items() if names or changed else ():
+                console().print("\n".join(audit.told(number, one)), markup=False)
+            accepted += sum(len(one["survivors"]) + len(one["forms"]) for one in record.values())
+        except (audit.AuditError, chapters.ChapterError) as error:
+            failures.append(str(error))
+    try:
+        pages.write_pages()
+    except (pages.PageError, chapters.ChapterError) as error:
+        failures.append(str(error))
+    if failures:
+        fail("\n".join(failures))
+    raise typer.Exit(bool(accepted))
 
 
 @app.command("new")

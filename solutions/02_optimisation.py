@@ -2015,6 +2015,7 @@ def _(rng):
     yield np.array([[2.0, 6.0]]), np.array([[1.0, 1.0]]), np.array([[0.1, 0.7]]), 0.5, True
     yield np.array([[2.0, 6.0]]), np.array([[1.0, 1.0]]), np.array([[0.1, 0.7]]), 0.5, False
     yield np.array([[1.0, 2.0, 3.0]]), np.array([[4.0, 5.0, 6.0]]), np.array([[0.25, 0.2, 0.3]]), 0.25, True
+    yield np.array([[1.0, -2.0]]), np.array([[3.0, 4.0]]), np.array([[0.0, 0.5]]), 0.0, True
     for i in range(20):
         shape = tuple(int(n) for n in rng.integers(2, 6, 2))
         share = 0.0 if i == 7 else float(rng.uniform(0.15, 0.85))
@@ -2287,6 +2288,12 @@ def _(rng):
         yield units, float(rng.choice([0.7, 0.9])), 0.1, batches, modes
     yield 3, 0.9, 0.1, [rng.normal(size=(4, 1))], [True]
     yield 1, 0.9, 0.1, [rng.normal(size=(4, 3))], [False]
+
+
+ex.shown_as("""
+norm = RunningNorm(units, rho, epsilon)
+[norm(z, training) for z, training in zip(batches, modes)], norm.mean, norm.variance
+""")
 
 
 @ex.drive
@@ -2845,6 +2852,7 @@ def _(rng):
     yield [0.5, 0.25, 0.125, 0.25], 1, 0.125
     yield [0.9, 0.8, float("nan"), 0.7, 0.75, 0.76, 0.74], 3, 0.0
     yield [0.9, 0.8, float("nan"), 0.85, 0.9, 0.95, 0.7], 2, 0.0
+    yield [1.0, float("nan"), float("nan"), 0.9, 0.95], 2, 0.0
     yield [1.0, 0.96, 0.98, 0.92, 0.96, 0.95], 3, 0.05
     yield [0.9, 0.7, 0.8, 0.75, 0.6, 0.65, 0.62, 0.61], 3, 0.0
     yield [3.0, 2.0, 1.0], 5, 0.0
@@ -2854,6 +2862,14 @@ def _(rng):
         losses = np.round(np.exp(-np.arange(count) / 5) + 0.05 * np.arange(count) + 0.15 * rng.normal(size=count), 3)
         # No two losses of three digits lie 0.0505 apart: a tie would be decided by the rounding of the subtraction.
         yield losses.tolist(), int(rng.integers(1, 4)), float(rng.choice([0.0, 0.0505]))
+
+
+ex.shown_as("""
+stopper, weights = EarlyStopper(patience, min_delta), np.zeros(2)
+for epoch, loss in enumerate(losses):
+    weights += [1.0, 10.0 * (epoch + 1)]
+    print(stopper.update(loss, weights), stopper.best_epoch, stopper.best_weights)
+""")
 
 
 @ex.drive

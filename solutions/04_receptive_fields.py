@@ -1539,6 +1539,9 @@ def _(rng):
         yield n, stack, int(rng.choice([0, last - 1, rng.integers(last), last if rng.random() < 0.3 else 0]))
 
 
+ex.shown_as("pixels_of(n, layers, unit)")
+
+
 @ex.drive
 def seen(answer, n, layers, unit):
     pixels = answer(n, layers, unit)
@@ -1623,12 +1626,12 @@ def fit_unasked(n, layers, unit):
 
 @ex.right
 def by_matrices(n, layers, unit):
-    sees = np.eye(n, dtype=int)
+    sees = np.eye(n)
     for k, s, p, d in layers:
         count = len(range(0, sees.shape[0] + 2 * p - d * (k - 1), s))
         if count < 1:
             raise ValueError("a kernel does not fit")
-        layer = np.zeros((count, sees.shape[0] + 2 * p), dtype=int)
+        layer = np.zeros((count, sees.shape[0] + 2 * p))
         for u in range(count):
             layer[u, u * s : u * s + d * (k - 1) + 1 : d] = 1
         sees = layer[:, p : p + sees.shape[0]] @ sees
@@ -1636,6 +1639,32 @@ def by_matrices(n, layers, unit):
         raise ValueError("no such unit")
     return np.nonzero(sees[unit])[0]
 
+
+ex.equivalent(
+    "'2' for '1' in 'if counts[-1] < 1:'",
+    "a last layer without units has not the unit that is asked for either, and is refused all the same",
+)
+ex.equivalent(
+    "'np.array(sorted(places))' for 'np.array(sorted(places), dtype=int)' in 'return "
+    "np.array(sorted(places), dtype=int)'",
+    "only an empty array has another type without it, and the driver asks no type of that",
+)
+ex.equivalent(
+    "by_matrices: '3' for '2' in 'layer = np.zeros((count, sees.shape[0] + 2 * p))'",
+    "the columns behind the image are cut off in the end",
+)
+ex.equivalent(
+    "by_matrices: '1' for '2' in 'layer = np.zeros((count, sees.shape[0] + 2 * p))'",
+    "the columns behind the image are cut off in the end, and NumPy cuts a slice that is too long",
+)
+ex.equivalent(
+    "by_matrices: '2' for '1' in 'layer[u, u * s:u * s + d * (k - 1) + 1:d] = 1' (3)",
+    "only whether a number of the matrix is 0 counts",
+)
+ex.equivalent(
+    "by_matrices: '-1' for '0' in 'return np.nonzero(sees[unit])[0]'",
+    "a row has one axis, the first and the last",
+)
 
 # %%
 check("4.2", pixels_of)
@@ -1707,6 +1736,9 @@ def _(rng):
         x = rng.integers(0, rng.choice([4, 50]), rng.integers(4, 9, 2)) - float(rng.choice([0, 30]))
         shape = [(size - k) // stride + 1 for size in x.shape]
         yield x, rng.integers(-9, 10, shape) / 4, k, stride
+
+
+ex.shown_as("maxpool_backward(x, delta, k, stride)")
 
 
 @ex.drive
@@ -1904,6 +1936,20 @@ def by_flat_places(x, delta, k, stride):
     return np.bincount(winners.ravel(), delta.ravel(), x.size).reshape(x.shape)
 
 
+ex.equivalent(
+    "by_flat_places: '2' for '1' in 'flat = places.reshape(*delta.shape, -1)'",
+    "NumPy takes any negative number for the size that is left open",
+)
+ex.equivalent(
+    "by_flat_places: '2' for '1' in 'best = windows.reshape(*delta.shape, -1).argmax(axis=-1)'",
+    "NumPy takes any negative number for the size that is left open",
+)
+ex.equivalent(
+    "by_flat_places: 'np.take_along_axis(flat, best[..., None])' for 'np.take_along_axis(flat, best[..., "
+    "None], axis=-1)' in 'winners = np.take_along_axis(flat, best[..., None], axis=-1)'",
+    "the last axis is the default",
+)
+
 # %%
 check("4.3", maxpool_backward)
 
@@ -1975,6 +2021,9 @@ def _(rng):
     for _ in range(15):
         side = int(rng.integers(12, 100))
         yield int(rng.integers(2, 90)), side, int(rng.integers(1, side // 2))
+
+
+ex.shown_as("cheapest_stack(field, side, keep)")
 
 
 @ex.drive
@@ -2113,6 +2162,32 @@ def by_counting_pools(field, side, keep):
     return best
 
 
+ex.equivalent(
+    "'side // 2 >= keep' for 'side // 2 >= keep and seen < field' in 'if side // 2 >= keep and seen < field:'",
+    "a last pool costs nothing",
+)
+ex.equivalent(
+    "'side / 2' for 'side // 2' in 'if side // 2 >= keep and seen < field:'",
+    "keep is a whole number, so the half and its floor reach it together",
+)
+ex.equivalent(
+    "'seen <= field' for 'seen < field' in 'if side // 2 >= keep and seen < field:'",
+    "a last pool costs nothing",
+)
+ex.equivalent(
+    "'side / 2' for 'side // 2' in 'seen, jump, side = (seen + jump, 2 * jump, side // 2)'",
+    "keep is a whole number, and rounding down at each halving or only in the end is the same",
+)
+ex.equivalent(
+    "by_counting_pools: '-1' for '0' in 'most = 0'",
+    "keep <= side, so the loop begins with one step more",
+)
+ex.equivalent(
+    "by_counting_pools: 'stack.count('conv3') <= best.count('conv3')' for 'stack.count('conv3') < "
+    "best.count('conv3')' in 'if best is None or stack.count('conv3') < best.count('con...'",
+    "of several cheapest stacks, any will do",
+)
+
 # %%
 check("4.4", cheapest_stack)
 
@@ -2168,6 +2243,9 @@ def _(rng):
     for _ in range(20):
         kernels = [rng.integers(-8, 9, rng.integers(2, 5)) / 4 for _ in range(rng.integers(2, 5))]
         yield ([(kernel + (np.arange(len(kernel)) == 0), int(rng.integers(1, 4))) for kernel in kernels],)
+
+
+ex.shown_as("influence_of(layers)")
 
 
 @ex.drive
@@ -2267,6 +2345,11 @@ def path_by_path(layers):
     return np.array([effect.get(place, 0.0) for place in range(max(effect) + 1)])
 
 
+ex.equivalent(
+    "'np.convolve(kernel, spread)' for 'np.convolve(spread, kernel)' in 'effect = np.convolve(spread, kernel)'",
+    "a convolution's two arguments may be exchanged",
+)
+
 # %%
 check("4.5", influence_of)
 
@@ -2335,6 +2418,19 @@ def _(rng):
     for i in range(25):
         image, kernel = rng.integers(-20, 20, rng.integers(4, 9, 2)) / 4, rng.integers(-4, 5, (3, 3)) / 2
         yield kinds[i % 5], kernel, image, *(int(v) for v in rng.integers(-3, 5, 2))
+
+
+ex.shown_as("""
+from scipy import ndimage
+end = {
+    "convolution": lambda f: f,
+    "pool": lambda f: f[: len(f) // 2 * 2, : f.shape[1] // 2 * 2].reshape(len(f) // 2, 2, -1, 2).max(axis=(1, 3)),
+    "global mean": lambda f: np.maximum(f, 0).mean(keepdims=True),
+    "mean of each row": lambda f: f.mean(axis=1, keepdims=True),
+    "smallest of each column": lambda f: f.min(axis=0, keepdims=True),
+}[kind]
+invariance_gap(lambda x: end(ndimage.correlate(x, kernel, mode="wrap")), image, down, right)
+""")
 
 
 @ex.drive
@@ -2418,13 +2514,22 @@ def rows_only(layer, image, down, right):
 
 
 @ex.right
-def by_cutting(layer, image, down, right):
-    height, width = image.shape
-    tiled = np.tile(image, (3, 3))
-    top, left = height - down % height, width - right % width
-    after, before = layer(tiled[top : top + height, left : left + width]), layer(image)
-    return max(float(abs(a - b)) for a, b in zip(np.ravel(after), np.ravel(before)))
+def by_fetching(layer, image, down, right):
+    rows, columns = (np.arange(size) - move for size, move in zip(image.shape, (down, right)))
+    moved = image.take(rows, axis=0, mode="wrap").take(columns, axis=1, mode="wrap")
+    return float(np.linalg.norm(np.ravel(layer(moved) - layer(image)), np.inf))
 
+
+ex.equivalent(
+    "'layer(image) - layer(moved)' for 'layer(moved) - layer(image)' in 'return "
+    "float(np.abs(layer(moved) - layer(image)).max())'",
+    "the sign of a difference does not count in its absolute value",
+)
+ex.equivalent(
+    "by_fetching: 'layer(image) - layer(moved)' for 'layer(moved) - layer(image)' in 'return "
+    "float(np.linalg.norm(np.ravel(layer(moved) - layer...'",
+    "the sign of a difference does not count in its absolute value",
+)
 
 # %%
 check("4.6", invariance_gap)
@@ -2438,27 +2543,29 @@ check("4.6", invariance_gap)
 # Exercise 4.7
 class GeneralizedMean(keras.layers.Layer):
     """Global pooling by the generalised mean (Radenović et al., 2019). For each channel, with
-    the mean over all places: (mean of max(x, 1e-6) ** p) ** (1 / p).
+    the mean over all places: (mean of max(x, 0.001) ** p) ** (1 / p).
 
     GeneralizedMean(p=3.0): a number >= 1, with which the layer's only weight begins. The weight
     has shape () and is trained. Raises ValueError on making the layer where p is less than 1.
-    Called on feature maps (batch, H, W, C), float32: a tensor (batch, C).
-    Example: for the feature map [[0, 1], [1, 2]] it is 1 with p = 1, which is the mean, and
+    Called on feature maps (batch, H, W, C) of float32: a tensor (batch, C), through which
+    gradients flow to the feature maps and to the weight.
+    Example: for the feature map [[0, 1], [1, 2]] it is 1.000 with p = 1, which is the mean, and
     1.866 with p = 20, not far from the maximum.
     """
 
-    ### BEGIN SOLUTION
-    def __init__(self, p=3.0, **options):
-        super().__init__(**options)
+    def __init__(self, p=3.0):
+        super().__init__()
+        ### BEGIN SOLUTION
         if p < 1:
             raise ValueError(f"p must be at least 1, and it is {p}")
         self.p = self.add_weight(shape=(), initializer=keras.initializers.Constant(p), name="p")
+        ### END SOLUTION
 
     def call(self, features):
-        powers = keras.ops.power(keras.ops.maximum(features, 1e-6), self.p)
+        ### BEGIN SOLUTION
+        powers = keras.ops.power(keras.ops.maximum(features, 0.001), self.p)
         return keras.ops.power(keras.ops.mean(powers, axis=(1, 2)), 1 / self.p)
-
-    ### END SOLUTION
+        ### END SOLUTION
 
 
 # %% tags=["grading"]
@@ -2468,9 +2575,9 @@ from course.exercises import exercise
 import keras
 import numpy as np
 
-ex = exercise("4.7", rtol=1e-3, atol=1e-9)  # 1e-6 is a value here
+ex = exercise("4.7", rtol=1e-3, atol=1e-5)
 ex.hints(
-    "A layer has `__init__` and `call`. `add_weight` in `__init__` makes a weight whose shape is known already.",
+    "`add_weight` makes a weight; in `__init__` already, for its shape depends on no input.",
     "`keras.initializers.Constant(p)` begins a weight with p. In `call`, use the weight, not the number it began with.",
     "Clip, power, mean over the axes 1 and 2, and the power 1 / p at the end, all with functions of `keras.ops`.",
 )
@@ -2479,60 +2586,82 @@ ex.hints(
 @ex.cases
 def _(rng):
     small = np.array([[0.0, 1.0], [1.0, 2.0]])[None, :, :, None]
-    yield small, 1.0, 20.0
-    yield small, 20.0, 1.0
-    yield small, None, 2.0  # the default
-    yield -small, 1, 2.0
-    yield np.arange(-3.0, 9).reshape(1, 2, 3, 2) / 4, 1.5, 2.5
+    yield {"p": 1.0}, small, 20.0
+    yield {"p": 20.0}, small, 1.0
+    yield {}, small, 2.0
+    yield {}, 2 - small, 4.0
+    yield {"p": 1}, -small, 2.0
+    yield {"p": 1.5}, np.arange(-3.0, 9).reshape(1, 2, 3, 2) / 4, 2.5
     for p in (0.99, 0, -1.0):
-        yield small, p, 2.0
+        yield {"p": p}, small, 2.0
     for _ in range(8):
         shape = *rng.integers(1, 4, 1), *rng.integers(2, 6, 2), *rng.integers(1, 4, 1)
-        yield rng.integers(-2, 13, shape) / 4, *(float(p) for p in rng.integers(4, 25, 2) / 4)
+        p, learned = (float(p) for p in rng.integers(4, 25, 2) / 4)
+        yield {"p": p}, rng.integers(-2, 13, shape) / 4, learned
+
+
+ex.shown_as(
+    "layer = GeneralizedMean(**options)\nlayer(features.astype('float32'))\nlayer.set_weights([np.array(learned)])\n"
+    "layer(features.astype('float32'))"
+)
 
 
 @ex.drive
-def used(answer, features, p, learned):
-    layer = answer() if p is None else answer(p)
-    x = keras.ops.convert_to_tensor(features.astype("float32"))
-    first = keras.ops.convert_to_numpy(layer(x))
-    weights = [tuple(int(n) for n in weight.shape) for weight in layer.trainable_weights]
-    if weights:
-        layer.set_weights([np.float32(learned).reshape(weights[0])])
-    change = gradient(lambda x: keras.ops.sum(layer(x)), x)
-    return {
-        "output": first,
-        "shapes of the trained weights": weights,
-        "output after training": keras.ops.convert_to_numpy(layer(x)),
-        "gradient after training": keras.ops.convert_to_numpy(change),
+def used(answer, options, features, learned):
+    layer = answer(**options)
+    if options.get("p", 3.0) < 1:
+        return "a layer"  # an error that comes later comes too late
+    features = features.astype("float32")
+    symbolic = layer(keras.Input(features.shape[1:]))
+    found = {
+        "shape of the output": tuple(symbolic.shape),
+        "shapes of the trained weights": [tuple(int(n) for n in one.shape) for one in layer.trainable_variables],
+        "output": keras.ops.convert_to_numpy(layer(keras.ops.convert_to_tensor(features))),
+    }
+    if found["shapes of the trained weights"] != [()]:
+        return found
+    layer.trainable_variables[0].assign(learned)
+
+    def total(features, p):
+        fixed = [one.value for one in layer.non_trainable_variables]
+        return keras.ops.sum(layer.stateless_call([p], fixed, features)[0])
+
+    p = np.float32(learned)
+    return found | {
+        "output after training": keras.ops.convert_to_numpy(layer(keras.ops.convert_to_tensor(features))),
+        "gradient of the summed output": {
+            "for the features": keras.ops.convert_to_numpy(gradient(lambda x: total(x, p), features)),
+            "for the weight": keras.ops.convert_to_numpy(gradient(lambda p: total(features, p), p)),
+        },
     }
 
 
-def _mean(x, p):
-    return np.mean(np.maximum(x, 1e-6) ** p, axis=(1, 2), keepdims=True) ** (1 / p)
-
-
 @ex.oracle
-def _(features, p, learned):
-    p = 3.0 if p is None else p
+def _(options, features, learned):
+    p = options.get("p", 3.0)
     if p < 1:
         raise ValueError("p is less than 1")
-    places = features.shape[1] * features.shape[2]
-    slope = (np.maximum(features, 1e-6) / _mean(features, learned)) ** (learned - 1) / places
+    x = np.maximum(features, 0.001)
+    outputs = [np.mean(x**power, axis=(1, 2), keepdims=True) ** (1 / power) for power in (p, learned)]
+    shares = (x / outputs[1]) ** learned / (x.shape[1] * x.shape[2])  # they sum to 1 over the places
+    by_p = outputs[1] / learned * (np.sum(shares * np.log(x), axis=(1, 2), keepdims=True) - np.log(outputs[1]))
     return {
-        "output": _mean(features, p)[:, 0, 0],
+        "shape of the output": (None, features.shape[3]),
         "shapes of the trained weights": [()],
-        "output after training": _mean(features, learned)[:, 0, 0],
-        "gradient after training": np.where(features > 1e-6, slope, 0),
+        "output": outputs[0][:, 0, 0],
+        "output after training": outputs[1][:, 0, 0],
+        "gradient of the summed output": {
+            "for the features": np.where(features > 0.001, shares * outputs[1] / x, 0),
+            "for the weight": by_p.sum(),
+        },
     }
 
 
 class _Base(keras.layers.Layer):
-    default, axes, trainable_p = 3.0, (1, 2), True
+    axes, trainable_p = (1, 2), True
 
-    def __init__(self, p=None):
+    def __init__(self, p=3.0):
         super().__init__()
-        p = self.default if p is None else p
         self.check(p)
         self.number = p
         self.p = self.add_weight(shape=(), initializer=keras.initializers.Constant(p), trainable=self.trainable_p)
@@ -2549,7 +2678,7 @@ class _Base(keras.layers.Layer):
         return self.root(self.over_places(powers))
 
     def clipped(self, x):
-        return keras.ops.maximum(x, 1e-6)
+        return keras.ops.maximum(x, 0.001)
 
     def over_places(self, powers):
         return keras.ops.mean(powers, axis=self.axes)
@@ -2607,15 +2736,16 @@ class keeps_the_places(_Base):
 
 @ex.wrong
 class absolute_values(_Base):
-    """Negative numbers count as 1e-6; you took their absolute values."""
+    """Negative numbers count as 0.001; you took their absolute values."""
 
     def clipped(self, x):
-        return keras.ops.maximum(keras.ops.abs(x), 1e-6)
+        return keras.ops.maximum(keras.ops.abs(x), 0.001)
 
 
 @ex.wrong
 class never_refuses(_Base):
-    """The pooling is right, but a p of less than 1 has to be refused with a ValueError when the layer is made."""
+    """The pooling is right, but a p of less than 1 has to be refused with a ValueError when the layer is made, in
+    `__init__`."""
 
     def check(self, p):
         pass
@@ -2630,6 +2760,14 @@ class refuses_one(_Base):
             raise ValueError("p is too small")
 
 
+@ex.wrong
+class without_gradient(_Base):
+    """The output is right, but no gradient reaches the feature maps: layers below yours could not learn."""
+
+    def clipped(self, x):
+        return keras.ops.stop_gradient(keras.ops.maximum(x, 0.001))
+
+
 @ex.right
 class by_logarithms(keras.layers.Layer):
     def __init__(self, p=3.0):
@@ -2638,15 +2776,34 @@ class by_logarithms(keras.layers.Layer):
             raise ValueError("p is too small")
         self.start = float(p)
 
-    def build(self, shape):
-        self.p = self.add_weight(shape=(), initializer=lambda shape, dtype: keras.ops.full(shape, self.start, dtype))
+    def build(self, _):
+        self.exponent = self.add_weight(initializer=lambda shape, dtype: keras.ops.full(shape, self.start, dtype))
 
     def call(self, x):
-        logarithms = keras.ops.log(keras.ops.clip(x, 1e-6, 1e9)) * self.p
-        logarithms = keras.ops.reshape(logarithms, (x.shape[0], -1, x.shape[-1]))
-        mean = keras.ops.logsumexp(logarithms, axis=1) - np.log(logarithms.shape[1])
-        return keras.ops.exp(mean / self.p)
+        logarithms = keras.ops.log(keras.ops.maximum(x, 0.001)) * self.exponent
+        places = x.shape[1] * x.shape[2]
+        mean = keras.ops.logsumexp(logarithms, axis=(1, 2)) - np.log(places)
+        return keras.ops.exp(mean / self.exponent)
 
+
+ex.equivalent(
+    "'self.add_weight(initializer=keras.initializers.Constant(p...' for 'self.add_weight(shape=(), "
+    "initializer=keras.initializers....' in 'self.p = self.add_weight(shape=(), "
+    "initializer=keras.init...'",
+    "() is the default shape",
+)
+ex.equivalent(
+    "features is changed in place in 'def call(self, features):'",
+    "a tensor of TensorFlow cannot be changed in place",
+)
+ex.equivalent(
+    "by_logarithms: _ is always the first one in 'def build(self, _):'",
+    "the shape of the input is not used",
+)
+ex.equivalent(
+    "by_logarithms: x is changed in place in 'def call(self, x):'",
+    "a tensor of TensorFlow cannot be changed in place",
+)
 
 # %%
 check("4.7", GeneralizedMean)

@@ -2048,6 +2048,7 @@ def _(rng):
     yield rng.normal(size=5), 1
     yield rng.normal(size=6), 1
     yield rng.normal(size=(3, 4)), 2
+    yield np.array([[1.0, 3.0, 2.0, 0.0]]), 2
     for n in range(2, 18):
         yield rng.normal(size=n), int(rng.integers(2, 5))
 

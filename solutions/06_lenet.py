@@ -1135,6 +1135,7 @@ def _(rng):
         3,
     )
     yield 6, 1, [("conv", 2, 3, "same"), ("norm", 2), ("dense", 3)], 4
+    yield 6, 1, [("drop", 0.5), ("dense", 3)], 5
     for number in range(8):
         rows = []
         for _ in range(rng.integers(1, 3)):
@@ -1146,6 +1147,9 @@ def _(rng):
 
 def known(rng, shape):
     return (rng.normal(size=shape) / np.sqrt(np.prod(shape[:-1]) / 2)).astype("float32")
+
+
+ex.shown_as("from_table(size, channels, rows).summary()")
 
 
 @ex.drive
@@ -1498,6 +1502,9 @@ def _(rng):
     yield np.array([1, 1, 2, 3]), 1.5
 
 
+ex.shown_as("[split_by_writer(writers, share, seed) for seed in range(10)]")
+
+
 @ex.drive
 def properties(answer, writers, share):
     splits = [tuple(np.asarray(part) for part in answer(writers.copy(), share, seed)) for seed in range(10)]
@@ -1704,6 +1711,20 @@ def _(rng):
         runs = [accuracies(int(rng.integers(4, 15))) for _ in range(rng.integers(1, 3))]
         yield int(rng.integers(1, 6)) / 64, int(rng.integers(1, 4)), runs
     yield 1 / 8, 2, [[(0.5, 0.5), (0.5, None)]]
+    yield 1 / 8, 1, [[(0.5, None)]]
+
+
+ex.shown_as("""
+callback = GapStop(limit, patience)
+callback.set_model(keras.Sequential())
+for run in runs:
+    callback.model.stop_training = False
+    callback.on_train_begin()
+    for epoch, (training, validation) in enumerate(run):
+        logs = {"accuracy": training, "val_accuracy": validation}
+        callback.on_epoch_end(epoch, {name: value for name, value in logs.items() if value is not None})
+        print(callback.gaps, callback.model.stop_training)
+""")
 
 
 @ex.drive
@@ -2170,6 +2191,12 @@ def _(rng):
             part: list(rng.permutation(np.linspace(0.5, 0.97, epochs)) + 0.01 * i) for i, part in enumerate(PARTS)
         }
         yield losses, accuracies, epochs, int(rng.integers(1, 5))
+
+
+ex.shown_as(
+    "train_and_test(model, train, validation, test, epochs, patience)",
+    where="the model has the losses {losses} and the accuracies {accuracies} after its epochs",
+)
 
 
 @ex.drive

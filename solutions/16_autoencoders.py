@@ -1661,6 +1661,12 @@ def _(rng):
     )
 
 
+ex.shown_as("""
+given, book = keras.ops.convert_to_tensor(z), keras.ops.convert_to_tensor(codes)
+quantise(given, book), gradient(lambda at: keras.ops.sum(weights * quantise(at, book)), given)
+""")
+
+
 @ex.drive
 def values_and_gradients(answer, z, codes, weights):
     z, codes, weights = (ops.convert_to_tensor(array) for array in (z, codes, weights))
@@ -1841,15 +1847,6 @@ def _(rng):
         yield codes[rng.permutation(count)], rng.normal(size=(int(rng.integers(count, 20)), width))
     yield rng.normal(size=(3, 2)), rng.normal(size=(5, 1))
     yield rng.normal(size=(4, 2)), rng.normal(size=(3, 2))
-
-
-@ex.drive
-def and_look_at_the_arguments(answer, codes, z):
-    before = codes.copy(), z.copy()
-    moved = answer(codes, z)
-    if not (np.array_equal(codes, before[0]) and np.array_equal(z, before[1])):
-        return "a change of its arguments"
-    return moved
 
 
 @ex.oracle
@@ -2407,15 +2404,6 @@ def _(rng):
         batch, k, pixels = (int(n) for n in rng.integers(2, 6, 3))
         W, b = rng.normal(size=(k, pixels)), rng.normal(size=pixels)
         yield W, b, rng.normal(size=(batch, k)), rng.normal(size=(batch, pixels)), float(rng.uniform(0.05, 0.5))
-
-
-@ex.drive
-def and_look_at_the_arguments(answer, W, b, z, x, rate):
-    before = [array.copy() for array in (W, b, z, x)]
-    after = answer(W, b, z, x, rate)
-    if not all(np.array_equal(now, then) for now, then in zip((W, b, z, x), before)):
-        return "a change of its arguments"
-    return after
 
 
 @ex.oracle

@@ -1282,6 +1282,7 @@ ex = exercise("17.1")
 def _(rng):
     yield np.zeros(2), np.zeros(5), 0.9
     yield np.array([5000.0, -20.0]), np.array([-5000.0, 3000.0, 1.0]), 0.9
+    yield np.array([900.0, 1.0]), np.array([800.0, -900.0]), 0.8
     for n in range(18):
         target = 1.0 if n % 3 == 0 else float(rng.uniform(0.6, 0.95))
         yield 3 * rng.normal(size=rng.integers(2, 6)), 3 * rng.normal(size=rng.integers(6, 9)), target
@@ -1468,6 +1469,7 @@ ex = exercise("17.2", atol=1e-9)
 def _(rng):
     yield np.zeros(2)
     yield np.array([2000.0, -3000.0, 0.5])
+    yield np.array([-1000.0, 800.0, 1000.0, 2.0])
     for _ in range(18):
         yield 3 * rng.normal(size=rng.integers(3, 9))
 
@@ -1690,6 +1692,11 @@ def _(rng):
     yield 3, [[2, 2, 2], [5, 4, 1]], rng.normal(size=(2, 3))
     yield 3, [[2, 2, 2], [2, 2, 1]], rng.normal(size=(2, 3))
     yield 3, [[2, 2, 2], [6, 6, 1]], rng.normal(size=(2, 3))
+    yield 3, [[1, 3, 2], [2, 5, 1]], rng.normal(size=(2, 3))
+    yield 3, [[3, 1, 2], [5, 2, 1]], rng.normal(size=(2, 3))
+
+
+ex.shown_as("generator_from_table(numbers, [tuple(entry) for entry in table]).summary()")
 
 
 @ex.drive
@@ -2182,7 +2189,7 @@ def _(rng):
         else:
             made[0] = 255 - training[5]
         yield made, training, int(rng.integers(1, 6))
-    for one, other in (((2, 3), (3, 2)), ((2, 3), (1, 3)), ((2, 1), (2, 3))):
+    for one, other in (((2, 3), (3, 2)), ((2, 3), (1, 3)), ((2, 1), (2, 3)), ((1, 4), (2, 2))):
         made, training = (rng.integers(0, 256, (4, *shape), dtype=np.uint8) for shape in (one, other))
         yield made, training, 3
 
@@ -2635,6 +2642,12 @@ def _(rng):
     for n in range(14):
         shape = (4, 5) if n % 2 else (3, 2)
         yield 1.5 * rng.normal(size=shape), rng.normal(size=shape)
+
+
+ex.shown_as("""
+given, times = keras.ops.cast(outputs, "float32"), keras.ops.cast(weights, "float32")
+last_line(given), gradient(lambda at: keras.ops.sum(times * last_line(at)), given)
+""")
 
 
 @ex.drive

@@ -1735,6 +1735,7 @@ ex = exercise("20.4")
 @ex.cases
 def _(rng):
     yield np.array([7, 3, 7, 3, 7]), 1, np.array([4, 3, 2, 1, 0])
+    yield np.array([5, 5, 2]), 1, np.array([2, 0, 1])
     for _ in range(20):
         classes, count = rng.choice(12, size=int(rng.integers(2, 5)), replace=False), int(rng.integers(1, 4))
         labels = rng.permutation(np.concatenate([np.repeat(classes, count), rng.choice(classes, size=10)]))

@@ -1695,6 +1695,7 @@ def _(rng):
     for _ in range(6):
         yield (rng.uniform(-9000, 9000, size=(4, 1)) + rng.normal(size=(4, 6)) * [[1], [1], [100], [1000]],)
     yield (rng.normal(size=(4, 3)),)
+    yield (rng.normal(size=(2, 1)),)
 
 
 @ex.oracle
@@ -2163,6 +2164,7 @@ def _(rng):
         shape = int(rng.integers(3, 8)), int(rng.integers(2, 6))
         yield rng.uniform(0.3, 3, size=(shape[0], 1)) * rng.normal(size=shape), float(rng.uniform(0.5, 3))
     yield np.ones((1, 3)), 2.0
+    yield np.array([[3.0, 4.0]]), 1.0
 
 
 @ex.oracle
@@ -2352,6 +2354,7 @@ def _(rng):
         yield (rng.normal(size=(places, places)) + rng.uniform(-2, 4) * np.eye(places),)
     yield (rng.normal(size=(5, 5)) + 3000,)
     yield (rng.normal(size=(3, 4)),)
+    yield (rng.normal(size=(4, 3)),)
 
 
 @ex.oracle
@@ -2549,6 +2552,8 @@ def _(rng):
     yield rng.normal(size=(4, 3)), np.array([0, 1, 2, 3]), rng.normal(size=(2, 3)), 2, 0.5, 3
     yield rng.normal(size=(4, 3)), np.array([0, 1, -1, 2]), rng.normal(size=(2, 3)), 2, 0.5, 3
     yield rng.normal(size=(4, 3)), np.array([0, 1, 2, 1, 0, 2]), rng.normal(size=(2, 3)), 2, 0.5, 3
+    yield rng.normal(size=(3, 3)), np.array([0, 1, 2, 0]), rng.normal(size=(2, 3)), 1, 0.5, 3
+    yield rng.normal(size=(4, 3)), np.array([3, 1, 0, 2]), rng.normal(size=(2, 3)), 2, 0.5, 3
 
 
 @ex.oracle
@@ -2807,6 +2812,7 @@ def _(rng):
     yield rng.normal(size=(1, 2)), rng.normal(size=(3, 2)), 0.5
     yield rng.normal(size=(1, 3)), rng.normal(size=(2, 3)), 0.5
     yield rng.normal(size=(3, 2)), rng.normal(size=(3, 2)), -0.5
+    yield rng.normal(size=(2, 2)), rng.normal(size=(2, 2)), 0.0
 
 
 @ex.oracle

@@ -38,7 +38,7 @@ def build(chapter, progress=None, say=lambda text: None, force=False):
         if key is None:
             say("making its key")
             key = keying.make(chapter)
-            _refuse(review.exercise_problems(chapter, key), say)
+            _refuse([*review.exercise_problems(chapter, key), *review.right_answer_problems(chapter, key)], say)
         with tempfile.TemporaryDirectory() as folder:
             # Checks read the new key, which is put into its place only when all is well.
             write(Path(folder) / f"{chapter.number}.json", keys.as_text(key))

@@ -125,6 +125,7 @@ def _exercise(chapter, spec, secret):
         questions,
         answers,
         spec.steps,
+        spec.call,
     )
 
 

@@ -1,10 +1,10 @@
-"""The pages derived from the chapters' headers and records: the index, the README's syllabus, the glossary, the
+"""The pages derived from the chapters' headers and records: the index, the README's tables, the glossary, the
 recorded runs."""
 
 import re
 import statistics
 
-from course.authoring import chapters, glossary
+from course.authoring import audit, chapters, glossary
 from course.authoring.notebooks import KERNELSPEC, unique_id
 from course.files import notebook_text, write
 from course.lesson import recording, settings
@@ -49,18 +49,29 @@ def index_notebook(entries):
     return v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
 
 
-def readme_with_syllabus(entries, text):
-    """README's text with the table of chapters between its two markers made anew. Raises PageError without markers."""
-    table = syllabus(entries, lambda entry: f"notebooks/{entry.stem}.ipynb")
-    new, count = re.subn(
-        r"(<!-- syllabus[^>]*-->\n).*?(\n<!-- end of syllabus -->)",
-        lambda m: m[1] + table + m[2],
-        text,
-        flags=re.DOTALL,
-    )
-    if count != 1:
-        raise PageError("README.md must hold one pair of <!-- syllabus ... --> and <!-- end of syllabus -->")
-    return new
+def audits(entries):
+    """The table of what the audits of the chapters' checks found, as Markdown."""
+    heads = ("chapter", "exercises", *audit.COUNTS, "accepted")
+    lines, sums = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"], [0] * (len(heads) - 1)
+    for entry in entries:
+        found = list(audit.load(entry.number).values())
+        accepted = sum(len(one["survivors"]) for one in found)
+        counts = [len(found), *(sum(one[name] for one in found) for name in audit.COUNTS), accepted]
+        sums = [a + b for a, b in zip(sums, counts)]
+        lines.append(f"| {entry.number} | {' | '.join(map(str, counts))} |")
+    return "\n".join([*lines, f"| all | {' | '.join(f'{count:,}' for count in sums)} |"])
+
+
+def derived_readme(entries, text):
+    """README's text with the tables of chapters and of audits, each between its two markers, made anew. Raises
+    PageError without markers."""
+    tables = {"syllabus": syllabus(entries, lambda entry: f"notebooks/{entry.stem}.ipynb"), "audit": audits(entries)}
+    for name, table in tables.items():
+        marks = rf"(<!-- {name}[^>]*-->\n).*?(\n<!-- end of {name} -->)"
+        text, count = re.subn(marks, lambda m, table=table: m[1] + table + m[2], text, flags=re.DOTALL)
+        if count != 1:
+            raise PageError(f"README.md must hold one pair of <!-- {name} ... --> and <!-- end of {name} -->")
+    return text
 
 
 def results_page(entries):
@@ -108,7 +119,7 @@ def results_path():
 
 
 def write_pages():
-    """Write the index notebook, the glossary, the README's syllabus and the page of recorded runs, where they are not
+    """Write the index notebook, the glossary, the README's tables and the page of recorded runs, where they are not
     so already. Returns the paths of those that have changed."""
     entries, changed = chapters.entries(), []
     readme = settings.ROOT / "README.md"
@@ -117,7 +128,7 @@ def write_pages():
         chapters.notebooks() / glossary.PAGE: notebook_text(glossary.notebook(entries)),
     }
     if settings.solutions_folder() == settings.ROOT / "solutions":  # README and records are this course's own
-        pages[readme] = readme_with_syllabus(entries, readme.read_text(encoding="utf-8"))
+        pages[readme] = derived_readme(entries, readme.read_text(encoding="utf-8"))
         pages[results_path()] = results_page(entries)
     for path, text in pages.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:

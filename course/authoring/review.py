@@ -4,10 +4,11 @@ import ast
 import io
 import re
 import tokenize
+import warnings
 from dataclasses import dataclass
 
 from course.authoring import chapters, equations, executing, glossary, keying, road, wording
-from course.exercises import judging
+from course.exercises import asking, judging
 from course.exercises.hints import diagnose
 from course.files import load_notebook
 from course.lesson import settings
@@ -16,7 +17,7 @@ MATHEMATICS = re.compile(r"\$\$.*?\$\$|\$[^$]+\$", re.DOTALL)
 NO_SENTENCE = re.compile(r"(?m)^\s*([-|] |\d+\. |\*Figure)")  # where a list, a table or a caption begins
 PREREQUISITES = {"Python", "NumPy", "school calculus"}
 # Chapters that are still to be revised: the rules of the road, the field's words and the glossary do not bind them yet.
-UNREVISED = {"01", "02", "05", "06", "07", "16", "17", "18", "20", "21"}
+UNREVISED = {"02", "05", "06", "07", "16", "17", "18", "20", "21"}
 WORDS = (2000, 3500)
 WORDS_UNREVISED = (1500, 4500)
 VISIBLE_CELLS, VISIBLE_LINES, CELL_LINES = 40, 350, 25  # of code that is not folded, at most
@@ -386,12 +387,19 @@ def exercise_problems(chapter, key):
     """The Problems that the exercises show when they are run: key is the chapter's, just made."""
     for number, spec in chapters.specifications(chapter).items():
         one = key.exercises[number]
-        place = next(f"{chapter.path.name}:{line}" for line, text in chapter.grading if f'exercise("{number}"' in text)
+        place = _place(chapter, number)
         if len(spec.wrong_answers) < WRONG or len(spec.right_answers) < RIGHT:
             have = f"{len(spec.wrong_answers)} wrong and {len(spec.right_answers)} right answers"
             yield Problem(place, f"exercise {number} has {have}; it needs {WRONG} and {RIGHT}", size=True)
         if one.count < CASES:
             yield Problem(place, f"exercise {number} has {one.count} cases; it needs {CASES}", size=True)
+        if one.driver and not one.call:
+            yield Problem(
+                place,
+                f"exercise {number} has a driver, whose arguments no learner knows: say what a failed check is to show "
+                'with ex.shown_as("answer(...)")',
+                size=True,
+            )
         for mistake in one.mistakes:
             judged = judging.judge(one, mistake.outcomes)
             if judged.state == "passed":
@@ -403,6 +411,26 @@ def exercise_problems(chapter, key):
                     place,
                     f"exercise {number}: the wrong answer {mistake.name} is told another mistake: {hint or 'nothing'}",
                 )
+
+
+def right_answer_problems(chapter, key):
+    """The Problems of right answers that do not pass; they are run for it."""
+    for number, spec in chapters.specifications(chapter).items():
+        one = key.exercises[number]
+        for right in spec.right_answers:
+            with warnings.catch_warnings(action="ignore"):
+                outcomes, _ = asking.ask(one.question, right)
+            if (judged := judging.judge(one, outcomes)).state != "passed":
+                yield Problem(
+                    _place(chapter, number),
+                    f"exercise {number}: the right answer {right.__name__} does not pass, {judged.right} of "
+                    f"{judged.of} cases; the first that is not {judged.problem}",
+                )
+
+
+def _place(chapter, number):
+    """Where an exercise's grading cell stands."""
+    return next(f"{chapter.path.name}:{line}" for line, text in chapter.grading if f'exercise("{number}"' in text)
 
 
 def _markdown(chapter):

@@ -56,7 +56,8 @@ ex = exercise("<N>.<K>")
 
 @ex.cases
 def _(rng):
-    yield ([],)  # edges by hand, in every draw
+    yield ([],)  # edges by hand, in every draw; each mistake shows in two cases at least
+    yield ((),)
     yield ([0.0],)
     for _ in range(8):
         yield (rng.normal(size=rng.integers(1, 6)).tolist(),)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from course.comparing import plain
 from course.exercises import values
-from course.exercises.outcomes import DRIVER, Outcome, Raised, is_open
+from course.exercises.outcomes import DRIVER, ChangedArgument, Outcome, Raised, is_open
 from course.lesson import settings
 
 MIME = "application/vnd.course.evidence+json"
@@ -47,15 +47,17 @@ def ask(question, answer):
 
 
 def run(use, answer, case):
-    """The Outcome of an answer on one case. The answer gets copies of the arrays, so a case cannot be changed."""
-    case = tuple(fresh(argument) for argument in case)
+    """The Outcome of an answer on one case. The answer gets copies of the arrays, so a case cannot be changed; where it
+    changes those, that is its outcome."""
+    given = tuple(fresh(argument) for argument in case)
     try:
         with settings.full_precision():
-            return Outcome(plain(use(answer, *case)))
+            outcome = Outcome(plain(use(answer, *given)))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: an answer that calls exit() has failed, not finished
-        return Outcome(raised=Raised.of(error))
+        outcome = Outcome(raised=Raised.of(error))
+    return outcome if _untouched(given, case) else Outcome(raised=Raised.of(ChangedArgument()))
 
 
 def hand_over(number, answer, path):
@@ -88,6 +90,20 @@ def fresh(argument):
     if type(argument) is tuple:
         return tuple(fresh(value) for value in argument)
     return argument
+
+
+def _untouched(now, before):
+    """Whether arrays and containers of arrays are as they were, to the last bit."""
+    import numpy as np
+
+    if isinstance(before, np.ndarray):
+        same = isinstance(now, np.ndarray) and now.shape == before.shape and now.dtype == before.dtype
+        return same and now.tobytes() == before.tobytes()
+    if isinstance(before, dict):
+        return list(now) == list(before) and all(_untouched(now[key], before[key]) for key in before)
+    if isinstance(before, (list, tuple)):
+        return len(now) == len(before) and all(map(_untouched, now, before))
+    return now is before or now == before or now != now
 
 
 class _Bounded(io.TextIOBase):

@@ -53,8 +53,8 @@ def solution(number, anyway=False):
     entry = progress.read().get(number, progress.Entry())
     if not (entry.passed or anyway):
         print(
-            f'exercise {number} is not solved yet: solve it first; hint("{number}") helps. To see the answer all the '
-            f'same: solution("{number}", anyway=True)'
+            f'exercise {number} is not solved yet: solve it first; hint("{number}") helps.\n'
+            f'To see the answer all the same: solution("{number}", anyway=True)'
         )
         return
     path = settings.solutions_folder() / f"{chapter.stem}.py"

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from course.comparing import describe_arguments
 from course.exercises.hints import absent, diagnose
 from course.exercises.outcomes import is_open
+from course.exercises.showing import readable, shown
 
 OPEN = "○"
 PASSED = "✓"
@@ -60,8 +60,11 @@ def explain(key, judgement, outcomes, name, printed="", hints=True, lesson=()):
     lines = [f"exercise {number} {FAILED} {judgement.right} of {judgement.of} cases right; the first that is not:"]
     if judgement.first is None:
         return f"exercise {number} {FAILED} the answer {judgement.problem}", ""
-    call = f"{name}({describe_arguments(key.cases[judgement.first], key.arguments)})"
-    lines.append(f"  {call} {judgement.problem}")
+    before, call, said = shown(key, judgement.first, name)
+    call, problem = [*before, *call], readable(judgement.problem)
+    call = [*call, problem] if len(call) > 1 else [f"{call[0]} {problem}"]
+    lines += [f"  {line}" for line in call]
+    lines += [f"    where {said}"] if said else []
     if judgement.state == "crashed":
         lines += [f"    {line}" for line in outcomes[judgement.first].raised.where]
     hint = absent([outcomes[judgement.first]], lesson) or (diagnose(key, outcomes) if hints else "")

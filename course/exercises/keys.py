@@ -42,7 +42,8 @@ class ExerciseKey:
     number: "3.2". name: of the function or class to write. points: to reach. stub: the blank answer cell. check: the
     cell that checks it. arguments: the names of a case's arguments. rtol, atol: tolerance for floats. driver: as in
     `asking.Question`. questions, answers: packed, see `pack_questions` and `pack_answers`. hints: what the author says
-    to whoever asks for help, one step after the other.
+    to whoever asks for help, one step after the other. call: what a learner is shown of a case, see
+    `course.exercises.showing`, or "".
     """
 
     number: str
@@ -57,6 +58,7 @@ class ExerciseKey:
     questions: str
     answers: str
     hints: tuple = ()
+    call: str = ""
 
     @cached_property
     def cases(self):
@@ -96,7 +98,7 @@ class ExerciseKey:
     @property
     def digest(self):
         """SHA-256 of all that a verdict rests on, the definitions apart."""
-        parts = {name: value for name, value in vars_of(self).items() if name != "hints"}
+        parts = {name: value for name, value in vars_of(self).items() if name not in ("hints", "call")}
         return hashlib.sha256(json.dumps([FORMAT, parts]).encode()).hexdigest()
 
     def differences(self, outcomes):

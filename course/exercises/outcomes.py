@@ -1,11 +1,13 @@
 """What a call of an answer gave: a value, or the exception it raised."""
 
 import linecache
+import re
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
 from course.comparing import compare, describe
+from course.exercises.kinds import wrong_kind
 
 PACKAGE = Path(__file__).resolve().parent.parent
 DRIVER = "the check's own code"  # the file name under which a driver is compiled: never shown to a learner
@@ -18,21 +20,32 @@ class ExerciseError(Exception):
         return str(self).splitlines()
 
 
+class ChangedArgument(Exception):
+    """Stands for the result of an answer that changed an argument in place."""
+
+
 @dataclass(frozen=True)
 class Raised:
     """An exception, as far as it is judged and shown. names: its class and the classes above it; message: its first
-    line; where: the lines of the answer's own code that it passed through."""
+    line; where: the lines of the answer's own code that it passed through. words: of an expected one, what the message
+    of an answer's must name, see `specification.naming`."""
 
     names: tuple
     message: str = ""
     where: tuple = ()
+    words: tuple = ()
 
     @classmethod
     def of(cls, error):
         names = tuple(kind.__name__ for kind in type(error).__mro__ if issubclass(kind, BaseException))
         name = getattr(error, "name", None)
         text = str(name if isinstance(error, NameError) and name else error).strip()
-        return cls(names, (text.splitlines() or [""])[0][:200], tuple(_where(error)))
+        return cls(names, (text.splitlines() or [""])[0][:200], tuple(_where(error)), getattr(error, "must_name", ()))
+
+    def unnamed(self, words):
+        """Those of the words that the message does not name: numbers as such, texts in either case."""
+        numbers = re.findall(r"\d+(?:\.\d+)?", self.message)
+        return [w for w in words if w not in numbers and (w.isdecimal() or w.lower() not in self.message.lower())]
 
     def __str__(self):
         said = f"name {self.message!r} is not defined" if self.names[0] == "NameError" else self.message
@@ -48,16 +61,19 @@ class Outcome:
 
     def differs(self, expected, rtol, atol):
         """None where this outcome is as expected, else a phrase that says how it is not."""
+        if self.raised and self.raised.names[0] == ChangedArgument.__name__:
+            return "changed an argument in place, which must stay as it is: work on a copy"
         if expected.raised:
             name = expected.raised.names[0]
             if self.raised and name in self.raised.names:
-                return None
+                missing = self.raised.unnamed(expected.raised.words)
+                return f"raised {self.raised}; the message must name {', '.join(missing)}" if missing else None
             return (
                 f"raised {self.raised}" if self.raised else f"gave {describe(self.value)}"
             ) + f"; it must raise {name}"
         if self.raised:
             return f"raised {self.raised}"
-        problem = compare(self.value, expected.value, rtol, atol)
+        problem = wrong_kind(self.value, expected.value) or compare(self.value, expected.value, rtol, atol)
         return f"gave {problem}" if problem else None
 
 

@@ -167,8 +167,9 @@ def following(found):
     return None
 
 
-def sum_up(found):
-    """One sentence on all Standings, and one on what comes next; the latter is "" where nothing does."""
+def sum_up(found, place_of=lambda standing: standing.stem):
+    """One sentence on all Standings, and one on what comes next; the latter is "" where nothing does. place_of: how a
+    Standing's chapter is named there."""
     solved, of = (sum(s.count(SOLVED) for s in found), sum(len(s.rows) for s in found))
     points = [sum(s.points[i] for s in found) for i in (0, 1)]
     said = f"{solved} of {of} exercises solved, {points[0]} of {points[1]} points."
@@ -176,22 +177,25 @@ def sum_up(found):
         return said, ""
     standing, row = after
     why = {WRONG: ", which is not right yet", AGAIN: ", which has changed since you solved it"}.get(row.kind, "")
-    return said, f"exercise {row.number}{why}, in {standing.stem}"
+    return said, f"exercise {row.number}{why}, in {place_of(standing)}"
 
 
 def as_markdown(found):
     """The Standings as a table in Markdown, with links to the chapters."""
-    said, after = sum_up(found)
+    said, after = sum_up(found, _link)
     lines = [f"**{said}**" + (f" Next: {after}." if after else " All solved!"), ""]
     lines += ["| | chapter | exercises | solved | points |", "|---|---|---|---|---|"]
     for standing in found:
         marks = " ".join(MARKS[row.kind] for row in standing.rows)
         points = " of ".join(map(str, standing.points))
         solved = f"{standing.count(SOLVED)} of {len(standing.rows)}"
-        link = f"[{standing.title}]({standing.stem}.ipynb)" if standing.stem else standing.title
-        lines.append(f"| {standing.number} | {link} | {marks} | {solved} | {points} |")
+        lines.append(f"| {standing.number} | {_link(standing)} | {marks} | {solved} | {points} |")
     lines += ["", "✓ solved · ✗ not right yet · ○ open · ↻ solved before the exercise was changed: check it again"]
     return "\n".join(lines)
+
+
+def _link(standing):
+    return f"[{standing.title}]({standing.stem}.ipynb)" if standing.stem else standing.title
 
 
 def progress(every=2.0):

@@ -29,6 +29,7 @@ A wrong answer serves twice: as a test (it must fail) and as a diagnosis (an ans
 same cases has made the same mistake, and its docstring is the hint).
 """
 
+import ast
 import contextlib
 import inspect
 import zlib
@@ -59,6 +60,38 @@ class Exercise:
     wrong_answers: list = field(default_factory=list)
     right_answers: list = field(default_factory=list)
     steps: tuple = ()
+    equivalents: dict = field(default_factory=dict)
+    forbidden: dict = field(default_factory=dict)
+    call: str = ""
+
+    def shown_as(self, call, where=""):
+        """Say what a learner is shown of a case that failed, where a driver puts the answer to use.
+
+        call: Python source to be pasted, in the learner's own terms, in which the oracle's arguments stand by their
+        names. where: what has to be said besides, in words, with {names} of arguments.
+        """
+        try:
+            names = {node.id for node in ast.walk(ast.parse(call)) if isinstance(node, ast.Name)}
+        except SyntaxError as error:
+            raise ExerciseError(f"exercise {self.number}: {call!r} is not Python: {error.msg}") from None
+        if not names:
+            raise ExerciseError(f"exercise {self.number}: {call!r} calls nothing")
+        self.call = ast.unparse(ast.parse(call)) + (f"\n# {where}" if where else "")
+
+    def equivalent(self, mutant, reason):
+        """Say that a mutant which every check accepts is no fault, and why. mutant: its name, as `course audit` prints
+        it; the audit refuses one that is rejected, or that there is not."""
+        self._declare(self.equivalents, mutant, reason)
+
+    def forbids(self, form, reason):
+        """Say that a result may not have a form that results may have else, and why: "lists", "tuples", "float32",
+        "NumPy scalars" or "Keras tensors". The docstring must say so too."""
+        self._declare(self.forbidden, form, reason)
+
+    def _declare(self, kept, name, reason):
+        if not reason.strip() or name in kept:
+            raise ExerciseError(f"exercise {self.number}: {name!r} needs one reason, in words")
+        kept[name] = reason
 
     def hints(self, *texts):
         """Help for whoever asks for it, one text after the other: at most three, from a nudge to the idea."""
@@ -123,6 +156,14 @@ class Exercise:
     def arguments(self):
         """The names of a case's arguments."""
         return tuple(inspect.signature(self.judge).parameters)
+
+
+def naming(kind, *words):
+    """The error that an oracle raises where the message of an answer's must name something. kind: its class. words:
+    texts, or whole numbers of at least 0, each of which the message must name."""
+    error = kind(", ".join(map(str, words)))
+    error.must_name = tuple(map(str, words))
+    return error
 
 
 _collected = None

@@ -87,7 +87,9 @@ def decode(form, depth=0):
 def encode_outcome(outcome):
     """An Outcome as JSON-able form; one whose value cannot cross becomes a note of its type."""
     if outcome.raised:
-        return {"raised": list(outcome.raised.names), "message": outcome.raised.message, "where": outcome.raised.where}
+        raised = outcome.raised
+        form = {"raised": list(raised.names), "message": raised.message, "where": raised.where}
+        return form | ({"words": list(raised.words)} if raised.words else {})
     try:
         return {"value": encode(outcome.value)}
     except (WireError, ValueError, TypeError, OverflowError, RecursionError, MemoryError):  # of a value with a will
@@ -111,10 +113,12 @@ def decode_outcome(form):
             return Outcome(decode(value))
         case {"strange": str(kind)} if len(form) == 1:
             return Outcome(Strange(kind[:80]))
-        case {"raised": [str(), *_] as names, "message": str(message), "where": list(where)} if len(form) == 3:
-            if all(isinstance(text, str) for text in [*names, *where]) and len(names) < 50:
+        case {"raised": [str(), *_] as names, "message": str(message), "where": list(where)} if len(form) <= 4:
+            words = form.get("words", [])
+            texts = isinstance(words, list) and all(isinstance(text, str) for text in [*names, *where, *words])
+            if texts and len(names) < 50 and form.keys() <= {"raised", "message", "where", "words"}:
                 lines = tuple(line[:200] for line in where[:3])
-                return Outcome(raised=Raised(tuple(name[:80] for name in names), message[:200], lines))
+                return Outcome(raised=Raised(tuple(name[:80] for name in names), message[:200], lines, tuple(words)))
     raise WireError("not an outcome")
 
 

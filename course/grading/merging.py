@@ -38,7 +38,10 @@ WORD = re.compile(r"\w+|[^\w\s]")
 ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # Cells of a lesson whose ids do not depend on their text: how the build writes them.
 FIXED = {
-    "title": r"# \d+\. [^\n]+\n\n\*Part [^\n]+\*\n\n\*\*You need:\*\* [^\n]+\n\nRun a cell with Shift\+Enter\.[^\n]+",
+    # Folded, or as it was before that.
+    "title": r"# \d+\. [^\n]+\n\n\*Part [^\n]+\*\n\n"
+    r"(<details><summary>[^\n]+</summary>\n(\n- [^\n]+)+\n\n</details>"
+    r"|\*\*You need:\*\* [^\n]+\n\nRun a cell with Shift\+Enter\.[^\n]+)",
     "navigation": r"((Next|Previous): \[[^\n\]]+\]\([^\n)]+\) · )*\[All chapters\]\([^\n)]+\)",
     "resume": r'# [^\n]+\nfrom course import resume\n\nresume\("\d\d"\)',
     "progress": r"# [^\n]+\nfrom course import progress\n\nprogress\(\)",

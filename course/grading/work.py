@@ -3,9 +3,10 @@
 The folder (`settings.work_folder`) holds a copy of each lesson and of the index, which are the learner's: the course
 puts a file there where none is, and writes to one that is there only where nothing of the learner's is in it, or in
 `update`, after a backup. What the course keeps for itself is in `.course/` beside them: `base/`, each lesson as it was
-when the copy was made of it or last brought up to date, and `backup/`, dated, the copies as they were before an update.
-Every file is written by rename, and in an order in which a kill between two of them costs nothing: base, then copy,
-where a copy is new; backup, copy, then base, where it is updated.
+when the copy was made of it or last brought up to date; `before/`, what was in `base/` until then; and `backup/`,
+dated, the copies as they were before an update. Every file is written by rename, and in an order in which a kill
+between two of them costs nothing: base, then copy, where a copy is new; backup, copy, before, then base, where it is
+updated.
 
 The lessons themselves are in `settings.lessons_folder`. In a checkout, where learners used to work in that folder, a
 lesson may hold somebody's answers: then the lesson is what git has of it, or what remains without the answers.
@@ -29,6 +30,10 @@ from course.lesson import settings
 INDEX = "index.ipynb"
 PAGES = (INDEX, "glossary.ipynb")  # lessons in which there is nothing to run or to answer
 CHAPTER = re.compile(r"(\d\d)_\w+\.ipynb")
+RELOAD = (
+    "Is one of them open in JupyterLab? There choose File > Reload Notebook from Disk before you go on. (Should it ask "
+    "on saving: Overwrite keeps what you have typed there, and course update then brings the lesson in once more.)"
+)
 
 
 class WorkError(Exception):
@@ -45,10 +50,16 @@ class Copy:
 
 @dataclass
 class Report:
-    """What was done to a folder. lines: in words. problems: what could not be done, in words."""
+    """What was done to a folder. lines: in words. problems: what could not be done, in words. rewritten: the paths of
+    notebooks that were there and now hold something else, which an editor that has one open does not know."""
 
     lines: list = field(default_factory=list)
     problems: list = field(default_factory=list)
+    rewritten: list = field(default_factory=list)
+
+    def in_words(self):
+        """The lines, and what is to be done in an editor."""
+        return [*self.lines, *([RELOAD] if self.rewritten else [])]
 
 
 def lessons():
@@ -77,7 +88,7 @@ def key_of(path):
 
 
 def kept(folder, kind, name):
-    """Where the course keeps something for a learner's folder. kind: "base" or "backup"."""
+    """Where the course keeps something for a learner's folder. kind: "base", "before" or "backup"."""
     return Path(folder) / settings.KEPT / kind / name
 
 
@@ -181,10 +192,13 @@ def fill(folder=None):
             report.problems.append(f"{lesson.stem} is left as it is: {error}")
             continue
         if done:
-            (moved if done == "moved" else made).append(lesson)
+            {"made": made, "moved": moved, "followed": report.rewritten}[done].append(lesson)
     if made:
         names = [path.stem[:2] for path in made if path.name not in PAGES]
         report.lines.append(f"put into {folder}: {_listed('chapter', names) if names else 'the index'}")
+    if report.rewritten:
+        names = [path.stem for path in report.rewritten]
+        report.lines.append(f"new from the course, with nothing of yours in it: {', '.join(names)}")
     for lesson in moved:
         report.lines.append(
             f"{lesson.parent.name}/{lesson.name} holds work of yours; it is now in {folder / lesson.name}, go on there"
@@ -194,8 +208,8 @@ def fill(folder=None):
 
 
 def _fill(folder, lesson):
-    """Put the copy of one lesson into a learner's folder: "made", "moved" where it is the learner's work, or None where
-    there was one."""
+    """Put the copy of one lesson into a learner's folder: "made", "moved" where it is the learner's work, "followed"
+    where it took the place of one that nobody has touched, or None where there is a learner's."""
     mine, base = own_copy(folder, lesson), kept(folder, "base", lesson.name)
     if mine is None:
         data, fresh = lesson.read_bytes(), pristine(lesson)
@@ -204,10 +218,20 @@ def _fill(folder, lesson):
         return "made" if data == fresh else "moved"
     if _unread(mine, folder, lesson):
         fresh = pristine(lesson)
-        if fresh != mine.read_bytes():  # else its base was lost
+        followed = fresh != mine.read_bytes()  # else its base was lost
+        if followed:
             write(mine, fresh)
-        write(base, fresh)
+        _rebase(folder, lesson, fresh)
+        return "followed" if followed else None
     return None
+
+
+def _rebase(folder, lesson, fresh):
+    """Take down, after a copy is up to date, what it was made of, and what that was before."""
+    base = kept(folder, "base", lesson.name)
+    if (old := _read(base)) not in (None, fresh):
+        write(kept(folder, "before", lesson.name), old)
+    write(base, fresh)
 
 
 def put_back_lines():
@@ -251,13 +275,31 @@ def _unread(mine, folder, lesson):
 
 
 def changed(folder=None):
-    """The lessons that have changed since the copies in a learner's folder were made or updated: their paths."""
+    """The lessons that have changed since the copies in a learner's folder were made or updated, and those that an
+    editor has put back as they were before: their paths."""
     folder, found = Path(folder or settings.work_folder()), []
     for lesson in lessons():
         with contextlib.suppress(keys.BadKey, WorkError):  # `fill` says so
-            if own_copy(folder, lesson) and _newer(lesson, _read(kept(folder, "base", lesson.name))):
+            mine = own_copy(folder, lesson)
+            if mine and (_newer(lesson, _read(kept(folder, "base", lesson.name))) or _undone(mine, folder, lesson)):
                 found.append(lesson)
     return found
+
+
+def _undone(mine, folder, lesson):
+    """Whether a copy is of the lesson as it was before its last update, as where an editor that had it open has saved
+    it since: it holds cells that went then, or there went none, and none of those that came."""
+    kinds = (kept(folder, "before", lesson.name), kept(folder, "base", lesson.name), mine)
+    before, base, have = ({cell["source"].strip() for cell in _cells(path) or ()} for path in kinds)
+    gone, came = before - base, base - before
+    return bool(before and came and base) and not came & have and bool(not gone or gone & have)
+
+
+def _cells(path):
+    """The cells of a notebook's file, as `merging.plain` gives them; None where it is missing or damaged."""
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, RecursionError):
+        return merging.plain(json.loads(path.read_bytes()))
+    return None
 
 
 def _newer(lesson, base):
@@ -352,6 +394,7 @@ def update(numbers=(), folder=None):
         mine = own_copy(folder, lesson)
         try:
             report.lines.append(f"{mine.stem}: {_update(mine, lesson, folder, stamp)}")
+            report.rewritten.append(mine)
         except (submission.BadNotebook, merging.MergeError, WorkError, keys.BadKey) as error:
             report.problems.append(f"{mine.stem} is not updated and stays as it was: {error}")
         except OSError as error:
@@ -369,10 +412,8 @@ def _update(mine, lesson, folder, stamp):
     """Update one copy; what was done, in words."""
     fresh, before = pristine(lesson), _state(mine)
     raw = submission.read_notebook(mine)
-    base_path = kept(folder, "base", lesson.name)
-    base = None
-    with contextlib.suppress(ValueError, AttributeError, TypeError):  # missing or damaged: done without
-        base = merging.plain(json.loads(_read(base_path)))
+    undone = _undone(mine, folder, lesson)
+    base = _cells(kept(folder, "before" if undone else "base", lesson.name))  # without one, where it is damaged
     new = json.loads(fresh)
     metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
     merged = merging.merge(
@@ -383,8 +424,8 @@ def _update(mine, lesson, folder, stamp):
         raise WorkError(f"{mine.name} was saved by another program just now: run course update again")
     target = mine.resolve()  # a link stays one
     write(target, _text(merged.notebook), mode=target.stat().st_mode & 0o777)
-    write(base_path, fresh)
-    return in_words(merged)
+    _rebase(folder, lesson, fresh)
+    return f"{'it was as before its last update; ' if undone else ''}{in_words(merged)}"
 
 
 def in_words(merged):

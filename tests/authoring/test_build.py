@@ -183,6 +183,7 @@ def test_an_error_inside_a_library_shows_the_authors_line(course):
         ("**Exercise 90.2 ★**", "**Exercise 90.2 ★★★★**", "has 4 stars"),
         ('ex = exercise("90.2", start="kept")', "", "exercise 90.2 has no grading cell"),
         ("    return 3 * x", "    return x + x", "the wrong answer thrice passes"),
+        ("    return x * 2", "    return x * 3", "the right answer by_product does not pass, 0 of 8 cases"),
         ("trained = add(1, 2)", "trained = add(1, 2)\ntwice", "the lesson uses twice"),
         ('exercise("90.2", start="kept")', 'exercise("90.2", start="gone")', "starts from 'gone'"),
         ("    ### END SOLUTION\n\n\n# %% tags", "\n\n# %% tags", "### BEGIN SOLUTION"),

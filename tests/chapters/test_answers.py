@@ -1,15 +1,18 @@
 """The exercises of chapters: solutions and alternatives pass, stubs and wrong answers fail with their own hint, and the
 key is what the source gives."""
 
+import contextlib
+import io
 import linecache
 import os
 import time
+import warnings
 
 import pytest
 
 from course.authoring import chapters, keying, review
 from course.comparing import compare
-from course.exercises import asking, checking, keys
+from course.exercises import asking, checking, keys, showing
 from course.exercises.cells import defined_name
 
 
@@ -45,6 +48,24 @@ def test_solutions_and_alternatives_pass(changed, world, capsys):
         for right in [made_by(source, world), *specs[number].right_answers]:
             checking.check(number, right)
             assert f"exercise {number} ✓" in capsys.readouterr().out
+
+
+def test_what_a_failed_check_shows_can_be_pasted_and_run(changed, world):
+    for number, source in answers(changed).items():
+        key = keys.load_exercise(number)
+        for position, expected in enumerate(key.expected):
+            before, call, _ = showing.shown(key, position, key.name)
+            if "\n# " in key.call:  # not all of it is source
+                continue
+            names = {**world, key.name: made_by(source, world)}
+            pasted = "\n".join(["import keras", *before, *call])
+            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+                try:
+                    exec(pasted, names)
+                    raised = ""
+                except Exception as error:
+                    raised = type(error).__name__
+            assert raised == (expected.raised.names[0] if expected.raised else ""), (number, pasted)
 
 
 def test_stubs_are_open_and_do_not_look_like_an_error(changed, world, capsys):

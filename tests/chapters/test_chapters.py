@@ -44,7 +44,7 @@ def test_index_glossary_syllabus_and_results_are_derived():
     have = (chapters.notebooks() / glossary.PAGE).read_text(encoding="utf-8")
     assert have == notebook_text(glossary.notebook(entries)), "run: course build"
     readme = (settings.ROOT / "README.md").read_text(encoding="utf-8")
-    assert pages.readme_with_syllabus(entries, readme) == readme, "run: course build"
+    assert pages.derived_readme(entries, readme) == readme, "run: course build"
     assert pages.results_page(entries) == pages.results_path().read_text(encoding="utf-8"), "run: course build"
 
 

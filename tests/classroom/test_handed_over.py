@@ -43,6 +43,6 @@ def test_a_failure_is_explained_on_a_case_that_every_learner_can_see(small):
 
     judged = evidence.judge(secret, public, handed_over(lambda x: 3 * x, "twice"))
     assert (judged.state, judged.right, judged.hint) == ("wrong", 0, "That is three times.")
-    assert judged.public.splitlines()[1].startswith(f"  twice(x={public.cases[0][0]:.6g}) gave ")
+    assert judged.public.splitlines()[1].startswith(f"  twice(x={public.cases[0][0]!r}) gave ")
     judged = evidence.judge(secret, public, handed_over(lambda x: 3 * x, "<script>"))
     assert "answer(x=" in judged.public and "script" not in judged.public

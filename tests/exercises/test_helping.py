@@ -55,7 +55,9 @@ def test_a_solution_is_shown_to_whoever_has_solved_it(world, capsys):
     progress.record(keys.load_exercise("90.1"), "passed")
     progress.record(keys.load_exercise("90.1"), "wrong")  # solved once is solved
     text = said(capsys, helping.solution, "90.1")
-    assert "def twice(x):" in text and "return 2 * x" in text and "SOLUTION" not in text and "another way" not in text
+    assert "def twice(x):" in text and "return 2 * x" in text and "SOLUTION" not in text
+    assert text.endswith("# another way\n\ndef twice(x):\n    return x * 2\n")
+    assert "another way" not in said(capsys, helping.solution, "90.3", anyway=True)
 
 
 def test_another_way_is_shown_under_the_exercises_name(world, capsys):

@@ -58,6 +58,7 @@ def test_what_comes_next_is_in_the_chapter_worked_on_last(place):
     )
     chapters[1].rows[1] = row("2.2", "solved", 2, old)
     assert progress.sum_up(chapters)[1] == "exercise 3.1, in 03_three"
+    assert "Next: exercise 3.1, in [Three](03_three.ipynb)." in progress.as_markdown(chapters)
     chapters[2].rows[0] = row("3.1", "solved", 1, old)
     assert progress.sum_up(chapters)[1] == "exercise 1.1, in 01_one"
     chapters[0].rows[0] = row("1.1", "again", 1, old)

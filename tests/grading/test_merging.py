@@ -319,6 +319,15 @@ def learners_copy(lesson, rng):
     return merging.plain({"cells": cells}), wrote
 
 
+def test_a_title_is_the_lessons_as_it_is_and_as_it_was():
+    begins = "# 3. Convolution\n\n*Part II. Images · about 90 minutes · MNIST*\n\n"
+    now = begins + "<details><summary>What you need</summary>\n\n- **You need:** x.\n- Run it.\n\n</details>"
+    before = begins + "**You need:** x. **You will meet:** y.\n\nRun a cell with Shift+Enter. More."
+    for source, whose in ((now, True), (before, True), (begins + "My own.", False)):
+        cells = merging.plain({"cells": [{"cell_type": "markdown", "id": "title", "source": source}]})
+        assert (merging.written(cells) == []) == whose
+
+
 @pytest.mark.parametrize("part", range(2))
 def test_by_chance_nothing_is_lost_and_the_lesson_is_whole(seed, part):
     rng = random.Random(seed + part)

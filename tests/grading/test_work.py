@@ -114,6 +114,30 @@ def test_an_update_brings_the_new_cells_under_the_learners_and_keeps_a_backup(le
     assert len(list(backup.parent.iterdir())) == 2
 
 
+def test_an_update_that_an_open_editor_has_undone_is_done_again(lessons, mine):
+    work.fill()
+    before = solve(mine / NAME)
+    for more in (True, False):  # the second time it is the lesson's own cells alone that tell
+        change(lessons / NAME, more)
+        report = work.update()
+        assert report.in_words()[-1] == work.RELOAD and work.changed() == []
+        (mine / NAME).write_bytes(before)
+        assert [path.name for path in work.changed()] == [NAME]
+        report = work.update()
+        assert report.lines[0].startswith("90_adding: it was as before its last update; cells of the lesson: "), report
+        assert holds(mine / NAME) and any(source.startswith("Now in other") for source in sources(mine / NAME))
+        assert work.update().in_words() == [] and work.changed() == []
+        before = (mine / NAME).read_bytes()
+
+
+def test_a_copy_that_follows_is_named(lessons, mine):
+    work.fill()
+    change(lessons / NAME)
+    said = work.fill().in_words()
+    assert said == ["new from the course, with nothing of yours in it: 90_adding", work.RELOAD]
+    assert work.fill().in_words() == []
+
+
 def test_only_the_chapters_asked_for(lessons, mine):
     work.fill()
     before = solve(mine / NAME)
@@ -242,9 +266,9 @@ def test_half_a_character_is_written_as_it_was(lessons, mine):
 
 
 @pytest.mark.parametrize("within", [False, True])
-@pytest.mark.parametrize("stop", range(1, 8))
+@pytest.mark.parametrize("stop", range(1, 9))
 def test_a_kill_at_any_moment_loses_nothing(lessons, mine, monkeypatch, stop, within):
-    """Filling writes four files and updating three; each is killed before it is in its place, or right after."""
+    """Filling writes four files and updating four; each is killed before it is in its place, or right after."""
     calls, replace = [0], os.replace
 
     def dies(*arguments):
@@ -463,7 +487,7 @@ def test_a_lesson_that_was_only_run_is_to_be_put_back_and_a_build_is_not(lessons
     assert not any("holds work" in line for line in report.lines)
     repository("checkout", f"notebooks/{NAME}")
     change(lessons / NAME)  # as a build does, which leaves the checks without output
-    assert work.fill().lines == []
+    assert not any("git checkout" in line for line in work.fill().lines)
 
 
 def test_without_git_the_lesson_is_what_is_not_the_learners(lessons, mine):

@@ -74,6 +74,11 @@ def thrice(x):
     return 3 * x
 
 
+@ex.right
+def by_product(x):
+    return x * 2
+
+
 # %%
 check("90.1", twice)
 
@@ -151,6 +156,10 @@ ex = exercise("90.3")
 def _(rng):
     yield ([1, 2, 3],)
     yield ([1, 0],)
+    yield ([2, 2],)
+
+
+ex.shown_as("counter = Counter()\n[counter(step) for step in steps]")
 
 
 @ex.drive
