@@ -1,14 +1,13 @@
 # %% [raw]
 # title: Pooling, receptive fields, hierarchy
 # part: II. Convolution
-# minutes: 120
+# minutes: 150
 # needs:
 #   - Python
 #   - NumPy
 #   - school calculus
 #   - activation functions
 #   - softmax and cross-entropy
-#   - gradient descent
 #   - backpropagation
 #   - Adam
 #   - initialisation
@@ -27,6 +26,53 @@
 #   - feature hierarchy
 #   - linear readout of a layer
 # data: [MNIST, CIFAR-10]
+# terms:
+#   - term: unit
+#     means: one number in a layer's output, at one place of one channel
+#     zh: 单元
+#   - term: receptive field
+#     means: the part of the image that a unit can depend on; also its size along one axis
+#     zh: 感受野
+#     symbol: $r$
+#   - term: jump
+#     means: how many pixels lie between what two neighbouring units see; the product of all strides so far
+#     zh: 累积步幅
+#     symbol: $J$
+#   - term: offset
+#     means: the first pixel that unit 0 sees, negative where that pixel is padding
+#     zh: 起始偏移
+#     symbol: $a$
+#   - term: max pooling
+#     means: of each window of each channel, keep the largest number
+#     zh: 最大池化
+#   - term: average pooling
+#     means: of each window of each channel, keep the mean
+#     zh: 平均池化
+#   - term: translation invariance
+#     means: move the input, and the output stays as it was
+#     zh: 平移不变性
+#   - term: global pooling
+#     means: pooling with one window, which is the whole feature map
+#     zh: 全局池化
+#   - term: effective receptive field
+#     means: the part of the receptive field from which most of the gradient comes
+#     zh: 有效感受野
+#   - term: feature hierarchy
+#     means: the order in which the layers' features go from edges and colours to parts and objects
+#     zh: 特征层次
+#   - term: dead channel
+#     means: a feature map that is 0 on every image, behind a ReLU that no input opens
+#     zh: 死亡通道
+#   - term: purity
+#     means: of the images with a channel's highest activations, the share of the most frequent class
+#     zh: 纯度
+#   - term: linear probe
+#     means: a linear classifier on a layer's features, trained to find out what can be read from them
+#     zh: 线性探针
+# symbols:
+#   '$l$': 'number of a layer, counted from 1; 0 is the image'
+#   '$m$': 'number of layers of a stack'
+#   '$\delta$': 'gradient of the loss with respect to the output of a layer (`delta`)'
 # sources:
 #   - "Hubel & Wiesel, Receptive fields [...] in the cat's visual cortex, 1962"
 #   - "Fukushima, Neocognitron, 1980"
@@ -38,20 +84,22 @@
 #   - "Luo, Li, Urtasun & Zemel, Understanding the effective receptive field, 2016"
 #   - "Yu & Koltun, Multi-scale context aggregation by dilated convolutions, 2016"
 #   - "Alain & Bengio, Understanding intermediate layers using linear classifier probes, 2016"
+#   - "Radenović, Tolias & Chum, Fine-tuning CNN image retrieval with no human annotation, 2019"
 #   - "Azulay & Weiss, Why do deep convolutional networks generalize so poorly to small image transformations?, 2019"
 #   - "Araujo, Norris & Sim, Computing receptive fields of convolutional neural networks, 2019"
 
 # %% [markdown]
 # Cover the figure with your hand, and uncover it column by column, from the left. Each row shows the middle of one
-# picture, first through a window of 3 × 3 pixels, then of 8, 16 and 32. At which column do you know what it is?
+# image, first through a window of 3 × 3 pixels, then of 8, 16 and 32. At which column do you know what it is?
 
-# %%
+# %% tags=["aside"]
+# @title Imports and settings
 import re
 from functools import cache
 from itertools import product
 from typing import NamedTuple
 
-from course import budget, check, claim, data, gradient, plots, prove, record, seed, start
+from course import ask, budget, check, claim, data, gradient, plots, prove, record, seed, start, sweep
 
 import keras
 import matplotlib.pyplot as plt
@@ -63,29 +111,8 @@ from scipy import ndimage, signal
 
 rng = start("04")  # seeds everything from COURSE_SEED and sets the style of the figures
 
-
-def frame(axis, title=""):
-    """Take the ticks off and draw a thin frame around."""
-    axis.set(xticks=[], yticks=[])
-    axis.set_title(title)
-    axis.spines[:].set(visible=True, color="#aaaaaa", linewidth=0.5)
-
-
-def draw_numbers(axis, values, title="", k=None, bound=None):
-    """Draw a small array as a grid of its numbers, purple where positive, orange where negative; k: the side of the
-    windows to frame."""
-    values = np.asarray(values)
-    bound = bound or 2 * np.abs(values).max()
-    axis.imshow(values, cmap="PuOr", vmin=-bound, vmax=bound)
-    for (row, column), value in np.ndenumerate(values):
-        axis.text(column, row, f"{value:.3g}", ha="center", va="center")
-    frame(axis, title)
-    for row, column in product(*(range(0, size, k or size) for size in values.shape)):
-        if k:
-            axis.add_patch(Rectangle((column - 0.5, row - 0.5), k, k, fill=False, lw=2.5, ec=plots.COLOURS[0]))
-
-
-# %%
+# %% tags=["aside"]
+# @title Draws figure 4.1
 photos = data.cifar10()
 examples = [photos.x_test[photos.y_test == label][0] for label in (0, 1, 3, 5, 7, 8)]
 names = [photos.classes[label] for label in (0, 1, 3, 5, 7, 8)]
@@ -95,8 +122,7 @@ for i, (photo, name) in enumerate(zip(examples, names)):
     group = axes[i % 3, 5 * (i // 3) :][:4]
     for axis, side in zip(group, (3, 8, 16, 32)):
         begin = 16 - side // 2
-        axis.imshow(photo[begin : begin + side, begin : begin + side])
-        frame(axis, f"{side} px" if i % 3 == 0 else "")
+        plots.draw_image(axis, photo[begin : begin + side, begin : begin + side], f"{side} px" if i % 3 == 0 else "")
     group[3].set_ylabel(name)
     group[3].yaxis.set_label_position("right")
 for axis in axes[:, 4]:
@@ -105,40 +131,39 @@ figure.tight_layout(pad=0.5)
 plt.show()
 
 # %% [markdown]
-# *Figure 4.1. Six pictures, each through four windows on its middle, all drawn at the same size. The name stands at
-# the right of the whole picture.*
+# *Figure 4.1. Six images, each through four windows on its middle, with its class at the right.*
 #
-# The first column is all that a 3 × 3 kernel ever gets to see, and nobody can name the picture from it. Yet networks
-# that are built from such kernels can. So:
+# The first column is all that a 3 × 3 kernel ever gets to see, and nobody can name the image from it. Yet networks of
+# such kernels can. So:
 #
-# **How do windows of three pixels come to see the whole picture, how much of it do they really use, and what does each
-# depth see in it?**
+# **How do windows of three pixels come to see a whole object, how much of their field do they really use, and what
+# does each depth respond to?**
 #
 # ## What you will be able to do
 #
-# - compute which pixels any unit of any stack of layers can see, and draw it;
-# - say what small kernels, strides, pooling and dilation each do to that field, and what each costs;
+# - compute which pixels any unit of any stack of layers can see;
+# - say what small kernels, strides, pooling and dilation do to that field, and what they cost;
 # - route a gradient through max and average pooling;
 # - tell invariance from equivariance, and test for the one that you mean;
 # - explain why a unit looks mostly at the middle of its field;
-# - look into a trained network, depth by depth, and say what its units answer to, and which answer to nothing useful.
+# - look into a trained network, and measure what its channels respond to.
 #
 # ## Which pixels does a unit see?
 #
-# A *unit* is one number in the output of a layer: one place in one channel. Its **receptive field** is the part of
-# the picture that it depends on; the name comes from physiology, where Hubel and Wiesel (1962) asked the same of
-# single nerve cells in a cat. Stack three layers of 3 × 3, take one unit of the third, and walk back, along one
-# axis. It sees three units of the second layer. Those see five of the first, because neighbours share what they see;
-# and those see seven pixels.
+# A **unit** is one number in the output of a layer: one place in one channel. Its **receptive field** is the part of
+# the image that it can depend on, a name that comes from physiology (Hubel & Wiesel, 1962). Stack three layers of 3 ×
+# 3, take one unit of the third, and walk back, along one axis. It sees three units of the second layer. Those see five
+# of the first, because neighbours share what they see, and those see seven pixels.
 #
-# With a **pooling** layer the walk is faster. You will meet pooling properly below; here it is enough that it puts one
-# number in the place of each window of two, and that the windows lie side by side, which is a stride of 2. Walk back
-# through *convolution, pool, convolution, pool, convolution*: 1 unit, 3, 6, 8, 16, 18 pixels.
+# A *pooling* layer (see below) puts one number in the place of each window of two, at a stride of 2. Walk back through
+# *convolution, pool, convolution, pool, convolution*: 1 unit, 3, 6, 8, 16, 18 pixels.
 #
-# The program below does the walk for any stack that you type; further down it is drawn.
+# Figure 4.2 draws such walks. `conv3` is a convolution with a kernel of 3, `conv3s2p1` has stride 2 and padding 1 as
+# well, `conv3d4` has dilation 4, and `pool2` is a pool of 2 with stride 2.
 
 
-# %%
+# %% tags=["aside"]
+# @title Reads a stack of layers from words
 class Layer(NamedTuple):
     """One layer of a stack, along one axis: all whole numbers, as in (3.3)."""
 
@@ -169,7 +194,7 @@ def read(text):
 
 
 def sizes(stack, n):
-    """How many units each layer has along one axis of n pixels, the picture first (3.3)."""
+    """How many units each layer has along one axis of n pixels, the image first (3.3)."""
     counts = [n]
     for depth, layer in enumerate(stack, start=1):
         covered, there = layer.dilation * (layer.kernel - 1) + 1, counts[-1] + 2 * layer.padding
@@ -179,101 +204,45 @@ def sizes(stack, n):
     return counts
 
 
-def walk_back(stack, n, unit):
-    """Which units of each layer reach one unit of the last: dicts from place to number of ways, the picture first."""
-    counts, ways = sizes(stack, n), [{unit: 1}]
-    for layer, below in zip(stack[::-1], counts[-2::-1]):
-        reached = {}
-        for place, number in ways[-1].items():
-            for i in range(layer.kernel):
-                tap = place * layer.stride - layer.padding + i * layer.dilation
-                if 0 <= tap < below:  # else it stands on padding
-                    reached[tap] = reached.get(tap, 0) + number
-        ways.append(reached)
-    return ways[::-1]
-
-
-# %% [markdown]
-# The walk lists every single unit. To know where a field lies and how large it is, three numbers per layer are enough,
-# and they follow from those of the layer before.
-#
-# The **jump** $J$: how many pixels lie between what two neighbouring units see. A stride multiplies it.
-#
-# $$ J_l = s_l\, J_{l-1} = \prod_{i=1}^{l} s_i, \qquad J_0 = 1 \tag{4.1} $$
-#
-# The size $r$ of the **receptive field**: a kernel reaches from its first to its last input unit over $d(k-1)$ steps,
-# and each step is a jump of the layer below.
-#
-# $$ r_l = r_{l-1} + d_l\,(k_l - 1)\, J_{l-1}, \qquad r_0 = 1 \tag{4.2} $$
-#
-# The **offset** $a$: the first pixel that unit 0 sees, negative where that pixel is padding. Unit $u$ then sees the
-# pixels from $a_l + uJ_l$ to the last one at
-#
-# $$ a_l + u J_l + r_l - 1, \qquad a_l = a_{l-1} - p_l\, J_{l-1}, \quad a_0 = 0 \tag{4.3} $$
-#
-# These are the first and the last pixel. In between, a dilation may leave holes, and so may a stride larger than its
-# kernel. And what lies before pixel 0 or after pixel $n-1$ is padding: zeros, behind which there is nothing to see.
-
-
-# %%
-def trace(stack):
-    """Jump, receptive field and offset of each layer, the picture first: a list of (J, r, a)."""
-    jump, field, first = 1, 1, 0
-    rows = [(jump, field, first)]
-    for layer in stack:
-        first = first - layer.padding * jump
-        field = field + layer.dilation * (layer.kernel - 1) * jump  # (4.2)
-        jump = layer.stride * jump  # (4.1)
-        rows.append((jump, field, first))
-    return rows
-
-
-def jump_of(stack):
-    return trace(stack)[-1][0]
-
-
-def receptive_field(stack):
-    return trace(stack)[-1][1]
-
-
-def window_of(stack, unit):
-    """The first and the last pixel that a unit of the last layer sees."""
-    jump, field, first = trace(stack)[-1]
-    return first + unit * jump, first + unit * jump + field - 1  # (4.3)
-
-
-# %%
-def draw_stack(axis, text, n, unit=None):
+# %% tags=["aside"]
+# @title Draws figure 4.2
+def draw_stack(axis, text, n):
     """Draw a stack of layers as `read` takes it, above n pixels, with all that one unit of the last layer sees."""
     stack, colour = read(text), plots.COLOURS[0]
-    counts, rows = sizes(stack, n), trace(stack)
-    unit = counts[-1] // 2 if unit is None else unit
-    ways = walk_back(stack, n, unit)
-    for depth, (count, (jump, field, first)) in enumerate(zip(counts, rows)):
-        for place in range(count):
-            middle, number = first + place * jump + (field - 1) / 2, ways[depth].get(place, 0)
-            shade = 0.2 + 0.8 * (number / max(ways[depth].values()))
-            face = (colour, shade) if number else "#e4e4e4"
-            axis.add_patch(Rectangle((middle - 0.42 * jump, depth), 0.84 * jump, 0.42, fc=face, ec="#666666", lw=0.5))
+    counts, jump, field, first = sizes(stack, n), 1, 1, 0
+    geometry = [(jump, field, first)]  # of each row of units, the pixels first
+    for layer in stack:
+        first -= layer.padding * jump
+        field += layer.dilation * (layer.kernel - 1) * jump
+        jump *= layer.stride
+        geometry.append((jump, field, first))
+
+    def middle(depth, place):
+        jump, field, first = geometry[depth]
+        return first + place * jump + (field - 1) / 2
+
+    reached = {counts[-1] // 2: 1}  # from the place of a unit to the number of paths to the top
+    for depth in range(len(stack), -1, -1):
+        for place in range(counts[depth]):
+            paths = reached.get(place, 0)
+            face = (colour, 0.2 + 0.8 * (paths / max(reached.values()))) if paths else "#e4e4e4"
+            corner, width = (middle(depth, place) - 0.42 * geometry[depth][0], depth), 0.84 * geometry[depth][0]
+            axis.add_patch(Rectangle(corner, width, 0.42, fc=face, ec="#666666", lw=0.5))
         if depth:
-            (below_jump, below_field, below_first), layer = rows[depth - 1], stack[depth - 1]
-            for place in ways[depth]:
-                for i in range(layer.kernel):
-                    tap = place * layer.stride - layer.padding + i * layer.dilation
-                    if tap in ways[depth - 1]:
-                        ends = (
-                            below_first + tap * below_jump + (below_field - 1) / 2,
-                            first + place * jump + (field - 1) / 2,
-                        )
-                        axis.plot(ends, [depth - 0.58, depth], color="#555555", lw=0.6, ls="-")
-    labels = ["pixels", *(f"{word}: {row[1]}" for word, row in zip(text.split(), rows[1:]))]
-    axis.set(xlim=(-1.5, n + 0.5), ylim=(-0.3, len(rows) - 0.3), xticks=[])
-    axis.set_yticks(np.arange(len(rows)) + 0.21, labels)
+            layer, above, reached = stack[depth - 1], reached, {}
+            for place, i in product(above, range(layer.kernel)):
+                tap = place * layer.stride - layer.padding + i * layer.dilation
+                if 0 <= tap < counts[depth - 1]:  # else it stands on padding
+                    reached[tap] = reached.get(tap, 0) + above[place]
+                    ends = middle(depth - 1, tap), middle(depth, place)
+                    axis.plot(ends, [depth - 0.58, depth], color="#555555", lw=0.6, ls="-")
+    labels = ["pixels", *(f"{word}: {row[1]}" for word, row in zip(text.split(), geometry[1:]))]
+    axis.set(xlim=(-1.5, n + 0.5), ylim=(-0.3, len(geometry) - 0.3), xticks=[])
+    axis.set_yticks(np.arange(len(geometry)) + 0.21, labels)
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
 
 
-# %%
 figure, axes = plt.subplots(1, 3, figsize=(9, 2.7), width_ratios=[9, 20, 15])
 draw_stack(axes[0], "conv3 conv3 conv3", n=9)
 draw_stack(axes[1], "conv3 pool2 conv3 pool2 conv3", n=22)
@@ -282,20 +251,61 @@ figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 4.2. What one unit of the last layer sees (blue), through three stacks along one axis. Each row is a layer,
-# with its words and its receptive field at the left; a unit is drawn above the middle of what it sees, as wide as its
-# jump. The darker, the more ways lead from there to the unit at the top.*
+# *Figure 4.2. What one unit of the last layer sees (blue), along one axis. At the left, the layers and their receptive
+# fields. A unit is drawn above the middle of what it sees, as wide as its jump. The darker, the more paths lead from
+# there to the top.*
 #
-# Three kernels of three see 7 pixels; with two pools in between, 18; with dilations 1, 2 and 4, 15 without losing a
-# single place (Yu & Koltun, 2016).
+# Three kernels of three see 7 pixels; with two pools in between, 18. With dilations 1, 2 and 4 they see 15, without a
+# hole, and as all strides are 1, neighbouring units still look at neighbouring pixels (Yu & Koltun, 2016).
 #
-# The recursion is easily got wrong, by a stride taken one layer too early, say. So let the network itself be asked. A
-# unit depends on a pixel exactly if its gradient with respect to that pixel is not zero (for weights that are all
-# positive, so that nothing cancels). Keras runs two hundred random stacks, with convolutions and average pools,
-# and automatic differentiation says which pixels of a row of 400 count.
+# Three numbers per layer say where a field lies and how large it is (Araujo et al., 2019).
+#
+# The **jump** $J$: how many pixels lie between what two neighbouring units see. A stride multiplies it.
+#
+# $$ J_l = s_l\, J_{l-1} = \prod_{i=1}^{l} s_i, \qquad J_0 = 1 \tag{4.1} $$
+#
+# The size $r$ of the receptive field: a kernel reaches from its first to its last input unit over $d(k-1)$ steps, and
+# each step is a jump of the layer below.
+#
+# $$ r_l = r_{l-1} + d_l\,(k_l - 1)\, J_{l-1}, \qquad r_0 = 1 \tag{4.2} $$
+#
+# The **offset** $a$: the first pixel that unit 0 sees, negative where that pixel is padding. Unit $u$ then sees the
+# pixels from $a_l + uJ_l$ to the last one at
+#
+# $$ a_l + u J_l + r_l - 1, \qquad a_l = a_{l-1} - p_l\, J_{l-1}, \quad a_0 = 0 \tag{4.3} $$
+#
+# In between, a dilation may leave holes, and so may a stride larger than its kernel. What lies before pixel 0 or after
+# pixel $n-1$ is padding, with nothing to see.
 
 
 # %%
+def trace(stack):
+    """Jump, receptive field and offset of each layer, the image first: a list of (J, r, a)."""
+    jump, field, offset = 1, 1, 0
+    rows = [(jump, field, offset)]
+    for layer in stack:
+        offset = offset - layer.padding * jump
+        field = field + layer.dilation * (layer.kernel - 1) * jump  # (4.2)
+        jump = layer.stride * jump  # (4.1)
+        rows.append((jump, field, offset))
+    return rows
+
+
+def window_of(stack, unit):
+    """The first and the last pixel that a unit of the last layer sees."""
+    jump, field, offset = trace(stack)[-1]
+    return offset + unit * jump, offset + unit * jump + field - 1  # (4.3)
+
+
+# %% [markdown]
+# The recursion is easily got wrong, by a stride taken one layer too early, say. So let the network itself be asked.
+# Make all weights positive, so that nothing cancels, and take a unit far from the edges: it sees a pixel exactly if its
+# gradient with respect to that pixel is not zero. Keras runs two hundred random stacks of convolutions and average
+# pools on a row of 400 pixels.
+
+
+# %% tags=["aside"]
+# @title What proofs (4.1) to (4.3) compare with
 def keras_stack(x, stack):
     """x (batch, n, 1) through a stack of 1-D layers without biases, all weights 1."""
     for layer in stack:
@@ -348,26 +358,39 @@ def random_stacks(count):
 
 
 # %%
-prove("4.1", lambda stack, unit: jump_of(stack), measured_jump, cases=random_stacks(200), name="jump")
-prove("4.2", lambda stack, unit: receptive_field(stack), measured_field, random_stacks(200), name="receptive field")
-prove("4.3", window_of, measured_window, cases=random_stacks(200), name="first and last pixel")
+prove("4.1", lambda stack, unit: trace(stack)[-1][0], measured_jump, random_stacks(200), name="jump")
+prove("4.2", lambda stack, unit: trace(stack)[-1][1], measured_field, random_stacks(200), name="receptive field")
+prove("4.3", window_of, measured_window, random_stacks(200), name="first and last pixel")
 
 # %% [markdown]
-# Now type a stack of your own. The one below has six convolutions and two pools; you will train it further down.
-
+# **Question 4.a.** What is the receptive field of a unit in the last layer of `conv5 pool2 conv3`?
 
 # %%
-def draw_fields(axis, photo, text, unit):
-    """Draw on a picture the field of one unit of each convolution: of the one at (unit, unit) in the last, and of one
-    in the middle of what it sees in the others."""
-    stack = read(text)
-    ways = walk_back(stack, len(photo), unit)
-    axis.imshow(photo)
-    frame(axis)
-    low, high = -1, len(photo)
-    for depth, layer in reversed(list(enumerate(stack, start=1))):
-        if layer.kind == "conv":
-            first, last = window_of(stack[:depth], sorted(ways[depth])[len(ways[depth]) // 2])
+ask(
+    "4.a",
+    10,
+    why="5 pixels, then 5 + 1 = 6 after the pool, whose stride makes the jump 2, then 6 + 2 · 2 = 10.",
+    hint="Go through (4.2) layer by layer. What is the jump below the last layer?",
+)
+
+# %% [markdown]
+# Now type a stack of your own. You will train the one below.
+
+# %%
+TYPED = "conv3p1 conv3p1 pool2 conv3p1 conv3p1 pool2 conv3p1 conv3p1"  # type your own
+
+
+# %% tags=["aside"]
+# @title Draws figure 4.3
+def draw_fields(axis, photo, text):
+    """Draw on an image the field of one unit of each convolution: of the one whose field lies nearest the middle."""
+    stack, n = read(text), len(photo)
+    plots.draw_image(axis, photo)
+    low, high = -1, n
+    for depth in range(len(stack), 0, -1):
+        if stack[depth - 1].kind == "conv":
+            windows = [window_of(stack[:depth], unit) for unit in range(sizes(stack, n)[depth])]
+            first, last = min(windows, key=lambda ends: abs(sum(ends) - (n - 1)))
             side, low, high = last - first + 1, min(low, first - 1), max(high, last + 1)
             axis.add_patch(Rectangle((first - 0.5, first - 0.5), side, side, fill=False, ec="black", lw=3.5))
             axis.add_patch(Rectangle((first - 0.5, first - 0.5), side, side, fill=False, ec="white", lw=1.5))
@@ -377,32 +400,33 @@ def draw_fields(axis, photo, text, unit):
     axis.set(xlim=(low - 0.5, high + 0.5), ylim=(high + 0.5, low - 0.5))
 
 
-STACK = "conv3p1 conv3p1 pool2 conv3p1 conv3p1 pool2 conv3p1 conv3p1"  # type your own
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.9), width_ratios=[2.1, 1])
-draw_stack(axes[0], STACK, n=32)
-draw_fields(axes[1], examples[3], STACK, unit=sizes(read(STACK), 32)[-1] // 2)
+draw_stack(axes[0], TYPED, n=32)
+draw_fields(axes[1], examples[3], TYPED)
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 4.3. Left: the stack that you typed, above 32 pixels. Right: the fields in two dimensions, of one unit of each
-# convolution, drawn on a picture (the smallest without their numbers); where a frame leaves the picture, the unit sees
-# zeros.*
+# *Figure 4.3. Left: the stack that you typed, above 32 pixels. Right: the fields of one unit of each convolution on an
+# image, with their sizes from 8 on. Where a frame leaves the image, the unit sees zeros.*
 #
-# **Try it.** Take the pools out: how many layers of `conv3p1` do you need for the same field? Put both pools at the
-# end: what field is left, and why is a late pool nearly worthless for it? Then type `conv3d2 conv3d2` and look for the
-# pixels between the blue ones, which the unit cannot see at all.
+# The last layer's field is as wide as the image, and yet no unit sees the whole image: by (4.3) the fields begin at
+# $-14 + 4u$, so each of them hangs over an edge.
+#
+# **Try it.** Take the pools out: how many `conv3p1` do you need for the same field? Put both pools at the end: what
+# field is left, and why? Then type `conv3d2 conv3d2` and look for the pixels that the unit cannot see.
 #
 # ## Why are kernels so small?
 #
-# A single kernel of 7 × 7 sees as much as three layers of 3 × 3. Simonyan and Zisserman (2015) built all of VGG from
-# the latter, and this is their sum. With $C$ channels in and out, and biases left aside, $m$ layers of 3 × 3 see
-# $2m+1$ pixels along each axis by (4.2), and one layer that sees as much needs a kernel of that size:
+# A single kernel of 7 × 7 sees as much as three layers of 3 × 3. VGG is built from the latter (Simonyan & Zisserman,
+# 2015). With $C$ channels in and out, and without biases, $m$ layers of 3 × 3 at stride 1 see $2m+1$ pixels along each
+# axis by (4.2), and one layer that sees as much needs a kernel of that size:
 #
 # $$ 9\, m\, C^2 \quad \text{weights against} \quad (2m+1)^2\, C^2 \tag{4.4} $$
 #
-# For $m = 2$ that is 18 to 25, for $m = 3$ it is 27 to 49; and the small ones have an activation function after each
-# layer, so the stack can do more than add up weighted pixels.
+# For $m = 2$ that is 18 to 25, for $m = 3$ it is 27 to 49, in units of $C^2$; and each small layer has an activation
+# function. The saving comes from the second dimension: on a row of pixels it would be $3m$ against $2m+1$, and the
+# large kernel would be the cheaper one. That is the control of the claim.
 
 
 # %%
@@ -411,11 +435,14 @@ def weights_for(m, channels):
     return 9 * m * channels**2, (2 * m + 1) ** 2 * channels**2  # (4.4)
 
 
-def small_and_large(m, channels):
-    """Two Keras models without biases, on 2m + 1 pixels: m layers of 3 x 3, and one kernel that covers all."""
-    shape = keras.Input((2 * m + 1, 2 * m + 1, channels))
-    small = [layers.Conv2D(channels, 3, use_bias=False, activation="tanh") for _ in range(m)]
-    large = [layers.Conv2D(channels, 2 * m + 1, use_bias=False, activation="tanh")]
+# %% tags=["aside"]
+# @title What proof (4.4) and claim 4.1 compare with
+def small_and_large(m, channels, axes=2):
+    """Two Keras models without biases, on 2m + 1 pixels: m layers of size 3, and one kernel that covers all. axes: 2
+    for images, 1 for rows of pixels."""
+    conv, shape = [layers.Conv1D, layers.Conv2D][axes - 1], keras.Input((2 * m + 1,) * axes + (channels,))
+    small = [conv(channels, 3, use_bias=False, activation="tanh") for _ in range(m)]
+    large = [conv(channels, 2 * m + 1, use_bias=False, activation="tanh")]
     return keras.Sequential([shape, *small]), keras.Sequential([shape, *large])
 
 
@@ -423,52 +450,55 @@ def keras_weights_for(m, channels):
     return tuple(model.count_params() for model in small_and_large(m, channels))
 
 
-# %%
-prove("4.4", weights_for, keras_weights_for, cases=((m, c) for m in (1, 2, 3, 4) for c in (1, 3, 16)))
+def as_much_for_less(axes):
+    """Whether two small layers see 5 pixels along each axis, three see 7, and both have fewer weights than the large
+    layer. What they see is measured: all pixels with a gradient."""
+    fine = True
+    for m in (2, 3):
+        pair = small_and_large(m, 8, axes)
+        for model in pair:
+            x = rng.normal(size=(1, *model.input_shape[1:])).astype("float32")
+            change = gradient(lambda x, model=model: ops.sum(ops.square(model(x))), x)
+            seen = ops.convert_to_numpy(change)[0].any(axis=-1)
+            fine = fine and bool(seen.all()) and set(seen.shape) == {2 * m + 1}
+        fine = fine and pair[0].count_params() < pair[1].count_params()
+    return fine
+
 
 # %%
-seen, weights = {}, {}
-for m in (2, 3):
-    for name, model in zip(("small", "large"), small_and_large(m, 8)):
-        picture = rng.normal(size=(1, 2 * m + 1, 2 * m + 1, 8)).astype("float32")
-        change = ops.convert_to_numpy(gradient(lambda x, model=model: ops.sum(ops.square(model(x))), picture))
-        seen[m, name], weights[m, name] = np.ptp(np.argwhere(change[0].any(axis=-1)), axis=0) + 1, model.count_params()
-        print(f"{m if name == 'small' else 1} layer(s): sees {seen[m, name]}, {weights[m, name]:,} weights")
+prove("4.4", weights_for, keras_weights_for, cases=((m, c) for m in (1, 2, 3, 4) for c in (1, 3, 16)))
 
 # %%
 claim(
     "4.1",
     "two 3 × 3 layers see 5 × 5 pixels and three see 7 × 7, with fewer weights than one layer that sees as much",
-    all(np.all(seen[m, name] == 2 * m + 1) for m in (2, 3) for name in ("small", "large"))
-    and all(weights[m, "small"] < weights[m, "large"] for m in (2, 3)),
+    as_much_for_less(axes=2),
+    control=as_much_for_less(axes=1),
 )
 
 # %% [markdown]
-# **Try it.** How many layers of 3 × 3, at stride 1, until one unit sees a photograph of 224 pixels? Solve (4.2). This
-# is why no network does it by small kernels alone: something must make the jump grow.
-#
 # ## Pooling
 #
-# A **pooling** layer lays a window over each channel, mostly of 2 × 2 pixels and side by side, and keeps one number of
-# each: the largest (**max pooling**) or the mean (**average pooling**). It has no weights. Channels are not mixed:
+# A pooling layer lays a window over each channel, mostly of 2 × 2 pixels and side by side, and keeps one number of
+# each: the largest (**max pooling**) or the mean (**average pooling**). It has no weights and mixes no channels:
 #
-# $$ M(u, v, c) = \max_{0 \le i,j < k} I(us + i,\, vs + j,\, c), \qquad
-#    A(u, v, c) = \frac{1}{k^2} \sum_{i=0}^{k-1} \sum_{j=0}^{k-1} I(us + i,\, vs + j,\, c) \tag{4.5} $$
+# $$ \begin{aligned} F_\text{max}(u, v, c) &= \max_{0 \le i,j < k} I(us + i,\, vs + j,\, c), \\
+#    F_\text{avg}(u, v, c) &= \frac{1}{k^2} \sum_{i=0}^{k-1} \sum_{j=0}^{k-1} I(us + i,\, vs + j,\, c)
+#    \end{aligned} \tag{4.5} $$
 #
-# To learn, the layers below need to hear what the loss thinks of them. Say $\delta(u, v) = \partial L / \partial
-# (\text{output})$ has arrived from above. Average pooling gave each pixel of the window the same say, so it hands each
-# the same share. Max pooling listened to a single pixel and hands that one everything: to change any other a little
-# would have changed nothing. For windows side by side ($s = k$), with $u = \lfloor r/k \rfloor$ and
-# $v = \lfloor c/k \rfloor$ the window in which pixel $(r, c)$ lies, and no ties:
+# Say $\delta(u, v)$, the gradient of the loss with respect to the output, has arrived from above. Average pooling
+# weighs each pixel of the window by $1/k^2$, so each gets the same share. Max pooling depends on one pixel only, which
+# gets everything: to change any other a little would change nothing. For one channel, windows side by side ($s = k$)
+# and no ties:
 #
-# $$ \frac{\partial L}{\partial I(r, c)} =
-#    \begin{cases} \delta(u, v) & \text{if } I(r, c) = M(u, v) \\ 0 & \text{else} \end{cases}
-#    \quad \text{(max)}, \qquad
-#    \frac{\partial L}{\partial I(r, c)} = \frac{\delta(u, v)}{k^2} \quad \text{(average)} \tag{4.6} $$
+# $$ \frac{\partial L}{\partial I(uk + i,\, vk + j)} = \begin{cases}
+#    \delta(u, v) & \text{max, at its pixel} \\
+#    0 & \text{max, elsewhere} \\
+#    \delta(u, v) / k^2 & \text{average} \end{cases} \tag{4.6} $$
 #
-# Where windows overlap, a pixel adds up what it gets from each; where two pixels tie, the libraries take the first.
-# Which kind is better? Scherer et al. (2010) put both into otherwise equal networks for recognising objects, and the
-# maximum won.
+# Where windows overlap, a pixel adds up what it gets from each. Where pixels tie, Keras on TensorFlow and a CPU gives
+# all to the first. Which kind is better? Scherer et al. (2010) compared max pooling with LeCun's *subsampling* layer,
+# an average with a trainable factor, a bias and a tanh, not with a plain average; the maximum won.
 
 
 # %%
@@ -480,46 +510,48 @@ def pool(x, k, stride, kind):
 
 def unpool(x, delta, k, kind):
     """The gradient (4.6) with respect to x (H, W), for windows of k x k side by side; delta (H // k, W // k)."""
-    if delta.shape != (x.shape[0] // k, x.shape[1] // k):
-        raise ValueError(f"delta has shape {delta.shape}, and pooling x makes {x.shape[0] // k, x.shape[1] // k}")
-    spread = delta.repeat(k, axis=0).repeat(k, axis=1)
+    spread = np.kron(delta, np.ones((k, k)))  # each number of delta, over its window
+    covered = x[: len(spread), : spread.shape[1]]  # pixels that no window reaches get nothing
     if kind == "max":
-        largest = pool(x[..., None], k, k, "max")[..., 0].repeat(k, axis=0).repeat(k, axis=1)
-        share = x[: len(spread), : spread.shape[1]] == largest
+        largest = np.kron(pool(x[..., None], k, k, "max")[..., 0], np.ones((k, k)))
+        share = covered == largest
     else:
         share = 1 / k**2
-    result = np.zeros(x.shape)  # pixels that no window reached get nothing
+    result = np.zeros(x.shape)
     result[: len(spread), : spread.shape[1]] = spread * share  # (4.6)
     return result
 
 
-# %%
+# %% tags=["aside"]
+# @title Draws figure 4.4
 small = np.array([[1, 3, 2, 0], [5, 2, 1, 1], [0, 1, 7, 4], [2, 6, 3, 8]])
 delta = np.array([[4, -8], [12, 2]])
+quarters = [(row, column, 2, 2) for row in (0, 2) for column in (0, 2)]
 figure, axes = plt.subplots(1, 6, figsize=(9.5, 2.1), width_ratios=[4, 2.6, 2.6, 2.6, 4, 4])
-draw_numbers(axes[0], small, "input $I$", k=2, bound=16)
-draw_numbers(axes[1], pool(small[..., None], 2, 2, "max")[..., 0], "max", bound=16)
-draw_numbers(axes[2], pool(small[..., None], 2, 2, "average")[..., 0], "average", bound=16)
-draw_numbers(axes[3], delta, "$\\delta$ from above", bound=24)
-draw_numbers(axes[4], unpool(small, delta, 2, "max"), "… through max", k=2, bound=24)
-draw_numbers(axes[5], unpool(small, delta, 2, "average"), "… through average", k=2, bound=24)
+plots.draw_numbers(axes[0], small, "input $I$", 16, quarters)
+plots.draw_numbers(axes[1], pool(small[..., None], 2, 2, "max")[..., 0], "max", 16)
+plots.draw_numbers(axes[2], pool(small[..., None], 2, 2, "average")[..., 0], "average", 16)
+plots.draw_numbers(axes[3], delta, "$\\delta$ from above", 24)
+plots.draw_numbers(axes[4], unpool(small, delta, 2, "max") + 0.0, "… through max", 24, quarters)
+plots.draw_numbers(axes[5], unpool(small, delta, 2, "average"), "… through average", 24, quarters)
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 4.4. Left: windows of 2 × 2 and what pooling keeps of them. Right: a gradient of the loss that arrives from
-# above, and how the two kinds of pooling hand it down.*
+# *Figure 4.4. Left: windows of 2 × 2 and what pooling keeps of them. Right: how both kinds of pooling hand down a
+# gradient that arrives from above.*
 
 
-# %%
+# %% tags=["aside"]
+# @title What proofs (4.5) and (4.6) compare with
 def whole(*shape):
     """Random whole numbers from -5 to 5, as floats."""
     return rng.integers(-5, 6, shape).astype("float32")
 
 
 def without_ties(*shape):
-    """Different whole numbers in random order."""
-    return rng.permutation(np.prod(shape)).reshape(shape).astype("float32")
+    """Different whole numbers in random order, of both signs."""
+    return (rng.permutation(np.prod(shape)) - np.prod(shape) // 2).reshape(shape).astype("float32")
 
 
 def keras_pool(x, k, stride, kind):
@@ -533,7 +565,7 @@ def automatic_unpool(x, delta, k, kind):
     return gradient(lambda x: ops.sum(layer(x)[0, ..., 0] * delta), x[None, ..., None])[0, ..., 0]
 
 
-def pictures_to_pool(count):
+def images_to_pool(count):
     for _ in range(count):
         k, stride = (int(v) for v in rng.integers(1, 4, 2))
         yield whole(*rng.integers(4, 9, 2), 2), k, stride, ["max", "average"][rng.integers(2)]
@@ -545,81 +577,114 @@ def gradients_to_route(count):
         yield without_ties(height, width), whole(height // k, width // k), k, ["max", "average"][rng.integers(2)]
 
 
-prove("4.5", pool, keras_pool, cases=pictures_to_pool(100))
+# %%
+prove("4.5", pool, keras_pool, cases=images_to_pool(100))
 prove("4.6", unpool, automatic_unpool, cases=gradients_to_route(100), name="gradient through pooling")
 
 # %% [markdown]
-# **Try it.** A strided convolution shrinks a picture too, and its weights are learned. Which weights make it average
-# pooling? Can any weights make it max pooling?
+# **Try it.** A strided convolution shrinks an image too. Which weights make it average pooling? Can any make it max
+# pooling?
 #
 # ## Does pooling make features stand still?
 #
-# A convolution is equivariant: when the picture moves, the output moves. For the answer "cat" that is the wrong thing;
-# it should not change at all. That is **invariance**. The usual claim for pooling is that it brings some of it: if the
-# largest number of a window moves by a pixel, chances are that it is still in the window.
+# A convolution is equivariant: when the image moves, the output moves. The answer "cat" should not change at all, which
+# is **translation invariance**. Pooling is said to bring some of it: if the largest number of a window moves by a
+# pixel, it is often still in the window.
 #
 # Try it, against the plain alternative: keep every second pixel, and drop the others. Take cut-outs of 24 pixels from
-# the colour pictures, move the camera to the right pixel by pixel, and pass the views through two rounds of convolution
-# and shrinking. Convolutions (16 random kernels, then ReLU) and output size are the same for all three; only the way of
-# shrinking differs. What counts as a large change? As a yardstick take the distance between the features of two
-# *different* pictures: 1 means that the move has changed the features as much as another picture would have.
+# the colour images, move the camera to the right pixel by pixel, and pass the views through two rounds of convolution
+# (16 random kernels, then ReLU) and shrinking. Only the shrinking differs. The control keeps one pixel of each window
+# too, at a random place. The yardstick is the distance between the features of two *different* images: 1 means that the
+# move changes as much as another image would.
 
 
 # %%
 def shrink(x, kind):
-    """Half the size: every second pixel ("stride"), or 2 x 2 pooling."""
+    """x (batch, H, W, C) at half the size: one number for each window of 2 x 2."""
+    batch, height, width, channels = x.shape
+    windows = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    if kind == "max pooling":
+        return windows.max(axis=(2, 4))
+    if kind == "average pooling":
+        return windows.mean(axis=(2, 4))
     if kind == "stride":
-        return x[:, ::2, ::2]
-    return (ops.max_pool if kind == "max pooling" else ops.average_pool)(x, 2, 2)
+        return windows[:, :, 0, :, 0]
+    u, v = np.indices((height // 2, width // 2))
+    row, column = np.random.default_rng(0).integers(2, size=(2, *u.shape))  # "random pixel": the same in all views
+    return windows[:, u, row, v, column]
 
 
 def distances(some, others):
     return np.sqrt(np.square(some - others).sum(axis=(1, 2, 3)))
 
 
-# %%
-views = photos.x_test[: budget(quick=200, full=2000, least=50)].astype("float32") / 255 - 0.5
-convolutions = [layers.Conv2D(16, 3, padding="same", activation="relu") for _ in range(2)]
-change = {}
-for kind in ("stride", "max pooling", "average pooling"):
+def change_by_moving(convolutions, kind):
+    """How much the features change as the camera moves by 0 to 8 pixels, over the distance between two images."""
     features = []
     for move in range(9):
-        x = ops.convert_to_tensor(views[:, 4:28, move : move + 24])
+        x = views[:, 4:28, move : move + 24]
         for convolution in convolutions:
-            x = shrink(convolution(x), kind)
-        features.append(ops.convert_to_numpy(x))
+            x = shrink(ops.convert_to_numpy(convolution(x)), kind)
+        features.append(x)
     yardstick = distances(features[0], np.roll(features[0], 1, axis=0)).mean()
-    change[kind] = [distances(f, features[0]).mean() / yardstick for f in features]
-plots.show_curves(change, "the camera moves by so many pixels", "change of the features", x=range(9))
+    return [distances(f, features[0]).mean() / yardstick for f in features]
 
-# %% [markdown]
-# *Figure 4.5. How much the features change when the camera moves, as a share of the distance between two different
-# pictures.*
 
 # %%
+views = photos.x_test[: budget(quick=200, full=2000, least=50)].astype("float32") / 255 - 0.5
+change = {"stride": [], "max pooling": [], "average pooling": [], "random pixel": []}
+for _ in range(5):  # draws of the kernels
+    convolutions = [layers.Conv2D(16, 3, padding="same", activation="relu") for _ in range(2)]
+    for kind in change:
+        change[kind].append(change_by_moving(convolutions, kind))
+
+# %% tags=["aside"]
+# @title Draws figure 4.5
+figure, axis = plt.subplots(figsize=(7, 3.4))
+plots.draw_curves(axis, change, "the camera moves by so many pixels", "change of the features", x=range(9))
+axis.set(ylim=(0, 0.9))
+figure.tight_layout()
+plt.show()
+
+# %% [markdown]
+# *Figure 4.5. How much the features change when the camera moves, as a share of the distance between two images: mean,
+# lowest and highest of five draws of the kernels.*
+
+
+# %%
+def steadier(kind, part):
+    """Whether, for each draw of the kernels, a move by one pixel changes less than this part of what striding does."""
+    return np.all(np.array(change[kind])[:, 1] < part * np.array(change["stride"])[:, 1])
+
+
 claim(
     "4.2",
-    "pooled features are steadier under a one-pixel shift than strided ones",
-    max(change["max pooling"][1], change["average pooling"][1]) < 0.95 * change["stride"][1],
+    "a move by one pixel changes max-pooled features by less than 0.9, average-pooled ones by less than 0.6 of what it "
+    "changes strided ones",
+    steadier("max pooling", 0.9) and steadier("average pooling", 0.6),
+    control=steadier("random pixel", 0.9),
 )
 
 # %% [markdown]
-# So there is something in it, and it is less than is often said: the pooled features do move. (A layer that always
-# puts out 0 would be the steadiest of all; the yardstick is there to rule that out.) Azulay and Weiss (2019)
-# found deep networks that change their minds about a photograph moved by one pixel. The reason is that every second
-# pixel is dropped without asking what gets lost between them, and chapter 05 asks just that.
+# So it does matter that the number stands for the whole window. But the pooled features do move, and their lead shrinks
+# as the camera moves on. (The yardstick rules out a layer that is steady because it always puts out 0.) Azulay and
+# Weiss (2019) found deep networks that change their minds about a photograph moved by one pixel, and name two reasons.
+# The layers subsample without asking what gets lost between the pixels that they keep: that is chapter 05. And
+# photographers put their subject into the middle, so the data teach no invariance either.
 #
-# True invariance needs a window that nothing can leave: the whole picture. **Global pooling** (Lin et al., 2013)
-# keeps one number of each channel, the mean or the maximum over all places. Over all places it does not matter in
-# which order they come, so when the features only move, nothing changes. With wrap-around edges, a stride $s$ that
-# divides the size, and any function $f$ of single numbers:
+# To be invariant, take a window that nothing can leave: the whole feature map. **Global pooling** keeps one number of
+# each channel, the mean (Lin et al., 2013) or the maximum over all places, in whatever order they come. Write $T$ for a
+# move by a multiple of the stride, which divides the size, with wrap-around edges, $f$ for any function of single
+# numbers, and $\operatorname{gp}$ for global pooling:
 #
-# $$ G\bigl(f\bigl((T_{sa,\,sb}\, I) \star K\bigr)\bigr) = G\bigl(f(I \star K)\bigr), \qquad
-#    G(F) = \frac{1}{H_o W_o} \sum_{u, v} F(u, v) \;\text{ or }\; \max_{u, v} F(u, v) \tag{4.7} $$
+# $$ \begin{gathered}
+#    \operatorname{gp}\bigl(f\bigl((T I) \star K\bigr)\bigr) = \operatorname{gp}\bigl(f(I \star K)\bigr), \\
+#    \operatorname{gp}(F) = \frac{1}{H_o W_o} \sum_{u, v} F(u, v) \;\text{ or }\; \max_{u, v} F(u, v)
+#    \end{gathered} \tag{4.7} $$
 #
-# (3.14) says that a move of the picture moves $I \star K$; $f$ acts at each place alone; and $G$ forgets the place.
-# With zeros at the edges it holds as long as what moves, on a black ground, stays clear of the edge by the receptive
-# field.
+# (3.14) says that a move of the image moves $I \star K$; $f$ acts at each place alone; and global pooling forgets the
+# place. With zeros at the edges it holds as long as what moves, on a black ground, stays clear of the edge by the
+# receptive field. For a stack, the move must be a multiple of its jump.
 
 
 # %%
@@ -631,6 +696,8 @@ def globally_pooled(image, kernel, down, right, stride):
     return ops.mean(features), ops.max(features)  # (4.7)
 
 
+# %% tags=["aside"]
+# @title What proof (4.7) compares with
 def scipy_unmoved(image, kernel, down, right, stride):
     features = np.maximum(ndimage.correlate(image, kernel, mode="wrap")[::stride, ::stride], 0)
     return features.mean(), features.max()
@@ -642,64 +709,77 @@ def moves(count):
         yield whole(*(stride * rng.integers(3, 7, 2))), whole(k, k), *(int(v) for v in rng.integers(0, 9, 2)), stride
 
 
+# %%
 prove("4.7", globally_pooled, scipy_unmoved, cases=moves(100))
 
 # %% [markdown]
-# **Try it.** Which of these are invariant to a move by two pixels (wrapping round): a 2 × 2 max pool with stride 2; the
-# same, followed by global average pooling; global average pooling with stride 4 below it?
-#
+# **Question 4.b.** An image moves by two pixels, wrapping round. Which output does **not** change, whatever the image?
+# "A": that of 2 × 2 max pooling with stride 2. "B": the same, then global average pooling. "C": max pooling with stride
+# 4, then global average pooling.
+
+# %%
+ask(
+    "4.b",
+    "B",
+    choices=("A", "B", "C"),
+    why="The pooled map moves by one place, and the mean over all places does not notice.",
+    hint="By how many places does each pooled map move? By a whole number of them?",
+)
+
+# %% [markdown]
 # ## How much of its field does a unit use?
 #
-# Look at the blue in Figure 4.2 again. The pixel in the middle of the field is dark and those at its ends are pale:
-# seven ways lead from the middle up to the unit, and one from each end. Count the ways for three layers of 3: from the
-# seven pixels lead 1, 3, 6, 7, 6, 3 and 1. A way is a choice of one tap in each layer, and where it ends is a sum
-# of independent steps. Draw a way at random, and the variances of the steps add up. A tap is one of $0, 1, \dots, k-1$,
-# equally likely, which has variance $(k^2-1)/12$, and a step is $d_l J_{l-1}$ pixels long:
+# In Figure 4.2 the pixel in the middle of the field is dark and those at its ends are pale. For three layers of 3, the
+# seven pixels have 1, 3, 6, 7, 6, 3 and 1 paths to the top. A path is a choice of one tap in each layer, and where it
+# ends is a sum of independent steps. Draw a path at random, all being equally likely, and the variances of the steps
+# add up. A tap is one of $0, 1, \dots, k-1$, which has variance $(k^2-1)/12$, and a step is $d_l J_{l-1}$ pixels long.
+# So for the pixel $x$ where a path through $m$ layers ends:
 #
-# $$ \sigma_L^2 = \sum_{l=1}^{L} \bigl(d_l\, J_{l-1}\bigr)^2\, \frac{k_l^2 - 1}{12} \tag{4.8} $$
+# $$ \mathrm{Var}[x] = \sum_{l=1}^{m} \bigl(d_l\, J_{l-1}\bigr)^2\, \frac{k_l^2 - 1}{12} \tag{4.8} $$
 #
-# For $L$ equal layers at stride 1, $\sigma = \sqrt{L\,(k^2-1)/12}$ grows as the *square root* of depth, while the
-# field $r = L(k-1)+1$ grows with depth itself. And a sum of many independent steps is close to a Gaussian: the bell
-# that you know from throwing many dice.
+# For equal layers at stride 1 the standard deviation $\sqrt{m\,(k^2-1)/12}$ grows as the *square root* of depth, while
+# the field $r = m(k-1)+1$ grows with depth itself.
 #
-# So far that counts ways. What does it say about gradients? A gradient adds up, over all ways, the product of the
-# weights on the way. If all weights are 1, it *is* the number of ways. If they are random, independent, with mean 0
-# and variance $v$, ways cancel on average; but in the *square* of the gradient $g$, averaged over the draw of
-# weights, all mixed products vanish and each way leaves $v^L$ (one channel, no activation function):
+# What does that say about gradients? A gradient adds up, over all paths, the product of the weights on the path. If all
+# weights are 1, it *is* the number of paths. If they are random, independent, with mean 0 and variance
+# $\mathrm{Var}[w]$, paths cancel on average. But in the *square* of the gradient $g$, averaged over the draw of
+# weights, the products of two different paths vanish and each path leaves $\mathrm{Var}[w]^m$ (for one channel, without
+# activation functions):
 #
-# $$ \mathbb{E}\bigl[g(x)^2\bigr] = v^L\, N(x), \qquad N(x) = \text{number of ways from pixel } x \tag{4.9} $$
+# $$ \mathbb{E}\bigl[g(x)^2\bigr] = \mathrm{Var}[w]^m \cdot \operatorname{paths}(x) \tag{4.9} $$
 
 
 # %%
-def ways_from(stack):
-    """N of (4.9): the number of ways from each pixel of the receptive field to one unit of the last layer."""
-    ways = np.ones(1)
+def paths_from(stack):
+    """The number of paths from each pixel of the receptive field to one unit of the last layer."""
+    paths = np.ones(1)
     for layer in stack[::-1]:
-        covered = (len(ways) - 1) * layer.stride + 1
+        covered = (len(paths) - 1) * layer.stride + 1
         below = np.zeros(covered + layer.dilation * (layer.kernel - 1))
         for i in range(layer.kernel):
-            below[i * layer.dilation : i * layer.dilation + covered : layer.stride] += ways
-        ways = below
-    return ways
+            below[i * layer.dilation : i * layer.dilation + covered : layer.stride] += paths
+        paths = below
+    return paths
 
 
 def spread_of(stack):
-    """The standard deviation, in pixels, of where a way begins (4.8)."""
+    """The standard deviation, in pixels, of where a path ends: the root of (4.8)."""
     jumps = [row[0] for row in trace(stack)]
-    return np.sqrt(sum((la.dilation * j) ** 2 * (la.kernel**2 - 1) / 12 for la, j in zip(stack, jumps)))  # (4.8)
+    variances = [(la.dilation * jump) ** 2 * (la.kernel**2 - 1) / 12 for la, jump in zip(stack, jumps)]
+    return np.sqrt(sum(variances))  # (4.8)
 
 
 def mean_squared_gradient(stack, variance):
-    return variance ** len(stack) * ways_from(stack)  # (4.9)
+    return variance ** len(stack) * paths_from(stack)  # (4.9)
 
 
 # %% [markdown]
-# The first is held against Keras's gradients for the two hundred stacks from before. For the second, weights that
-# are $+\sqrt{v}$ or $-\sqrt{v}$ have mean 0 and variance $v$, and there are few enough of them to take *all* draws:
-# every pattern of signs, through SciPy.
+# (4.8) is held against Keras's gradients for the two hundred stacks. For (4.9), weights of plus or minus one standard
+# deviation are few enough to try *all* patterns of signs, through SciPy.
 
 
-# %%
+# %% tags=["aside"]
+# @title What proofs (4.8) and (4.9) compare with
 def measured_spread(stack, unit):
     share, pixel = influence(stack, unit)[0].astype(float), np.arange(400)
     mean = np.sum(share * pixel) / share.sum()
@@ -711,10 +791,8 @@ def over_all_signs(stack, variance):
     for signs in patterns:
         effect, rest = np.ones(1), list(signs)
         for layer in stack[::-1]:
-            kernel, spread = (
-                np.zeros(layer.dilation * (layer.kernel - 1) + 1),
-                np.zeros((len(effect) - 1) * layer.stride + 1),
-            )
+            kernel = np.zeros(layer.dilation * (layer.kernel - 1) + 1)
+            spread = np.zeros((len(effect) - 1) * layer.stride + 1)
             kernel[:: layer.dilation], rest = np.sqrt(variance) * np.array(rest[: layer.kernel]), rest[layer.kernel :]
             spread[:: layer.stride] = effect
             effect = signal.convolve(spread, kernel, method="direct")
@@ -727,173 +805,213 @@ def short_stacks():
     return ((read(text), variance) for text in texts for variance in (1.0, 0.25))
 
 
+# %%
 prove("4.8", lambda stack, unit: spread_of(stack), measured_spread, random_stacks(200), name="spread of the field")
 prove("4.9", mean_squared_gradient, over_all_signs, cases=short_stacks())
 
 # %% [markdown]
-# Real networks have many channels and ReLUs, for which (4.9) promises nothing. So measure: random networks of up to 32
-# layers of 3 × 3, eight channels and ReLU, on random pictures exactly as large as the receptive field. For each pixel,
-# take the squared gradient of the one unit at the top, averaged over pictures and draws of the weights. The
-# **effective receptive field** (Luo et al., 2016) is where it is not negligible; say, the smallest centred square that
-# holds nine tenths of it.
+# Real networks have many channels and ReLUs, for which (4.9) promises nothing. So measure: random networks with eight
+# channels and ReLU, on random images as large as the receptive field. For each pixel, take the squared gradient of what
+# is left at the top, averaged over images and draws of the weights. The **effective receptive field** (Luo et al.,
+# 2016) is the part where it is not negligible; say, the smallest centred square that holds nine tenths of it. One kind
+# of network has 2 to 32 layers of 3 × 3. The other has a 2 × 2 max pool after each of 1 to 5.
 
 
 # %%
-def squared_gradient(depth, draws, batch=8):
-    """The share of each pixel in the squared gradient of a random network: an array (2 depth + 1, 2 depth + 1)."""
-    side = 2 * depth + 1
-    total = np.zeros((side, side))
+def squared_gradient(stack, draws):
+    """The share of each pixel of the receptive field in the squared gradient of a random network: (r, r)."""
+    side, total = trace(stack)[-1][1], 0
     for _ in range(draws):
-        net = [layers.Conv2D(8, 3, activation="relu", kernel_initializer="he_normal") for _ in range(depth - 1)]
-        net.append(layers.Conv2D(1, 3))
-
-        def output(x, net=net):
-            for layer in net:
-                x = layer(x)
-            return ops.sum(x)
-
-        pictures = rng.normal(size=(batch, side, side, 3)).astype("float32")
-        total += np.square(ops.convert_to_numpy(gradient(output, pictures))).sum(axis=(0, 3))
+        net = keras.Sequential([keras.Input((side, side, 3))])
+        for layer in stack:
+            if layer.kind == "conv":
+                net.add(layers.Conv2D(8, 3, activation="relu", kernel_initializer="he_normal"))
+            else:
+                net.add(layers.MaxPooling2D(2))
+        net.add(layers.Dense(1))  # of the eight channels at the one place that is left
+        images = rng.normal(size=(8, side, side, 3)).astype("float32")
+        change = gradient(lambda x, net=net: ops.sum(net(x)), images)
+        total = total + np.square(ops.convert_to_numpy(change)).sum(axis=(0, 3))
     return total / total.sum()
 
 
 def effective_side(share, part=0.9):
-    """The side of the smallest centred square that holds a part of a map (n, n) with n odd, which sums to 1."""
-    middle = len(share) // 2
-    inside = [share[middle - h : middle + h + 1, middle - h : middle + h + 1].sum() for h in range(middle + 1)]
-    return 2 * int(np.argmax(np.array(inside) >= part)) + 1
+    """The side of the smallest centred square that holds this part of a map (n, n), which sums to 1."""
+    n = len(share)
+    cuts = [cut for cut in range((n + 1) // 2) if share[cut : n - cut, cut : n - cut].sum() >= part]
+    return n - 2 * max(cuts)
 
 
 def spread_along(share):
     """The standard deviation of a map along its two axes, averaged as variances."""
-    place = np.arange(len(share)) - len(share) // 2
+    place = np.arange(len(share)) - (len(share) - 1) / 2
     return np.sqrt(sum(np.sum(share.sum(axis=axis) * place**2) for axis in (0, 1)) / 2)
 
 
 # %%
-depths = [1, 2, 4, 8, 16, 32]
-maps = [squared_gradient(depth, draws=budget(quick=6, full=30, least=1)) for depth in depths]
-field = [2 * depth + 1 for depth in depths]
-effective = [effective_side(share) for share in maps]
+stacks = {
+    "3 × 3 only": [read("conv3 " * depth) for depth in (2, 4, 8, 16, 32)],
+    "3 × 3 and pool": [read("conv3 pool2 " * rounds) for rounds in (1, 2, 3, 4, 5)],
+}
+maps, field, effective = {}, {}, {}
+for name, group in stacks.items():
+    maps[name] = [squared_gradient(stack, draws=budget(quick=6, full=30, least=1)) for stack in group]
+    field[name] = np.array([len(share) for share in maps[name]])
+    effective[name] = np.array([effective_side(share) for share in maps[name]])
 
-figure = plt.figure(figsize=(9.5, 3.6))
-grid = figure.add_gridspec(2, 3, width_ratios=[1, 1, 2.8])
-for i, (depth, share) in enumerate(list(zip(depths, maps))[1:5]):
+# %% tags=["aside"]
+# @title Draws figure 4.6
+figure = plt.figure(figsize=(9.5, 3.7))
+grid = figure.add_gridspec(2, 4, width_ratios=[1, 1, 1.9, 1.9])
+for i, (stack, share) in enumerate(list(zip(stacks["3 × 3 only"], maps["3 × 3 only"]))[:4]):
     axis = figure.add_subplot(grid[i // 2, i % 2])
     axis.imshow(np.sqrt(share), cmap="Greys")
-    frame(axis, f"{depth} layers, {len(share)} px")
-axis = figure.add_subplot(grid[:, 2])
-axis.plot(depths, field, marker="o", label="receptive field $r$ (4.2)")
-axis.plot(depths, effective, marker="s", label="square with 9/10 of the squared gradient")
-axis.plot(depths, [spread_along(share) for share in maps], marker="^", ls="", label="its spread, measured")
-predicted = [spread_of(read("conv3 " * depth)) for depth in depths]
-axis.plot(depths, predicted, color="black", ls=":", label="its spread, by (4.8)")
-axis.set(xscale="log", yscale="log", xticks=depths, xticklabels=depths, xlabel="layers of 3 × 3", ylabel="pixels")
-axis.set(ylim=(0.6, 250), yticks=[1, 3, 10, 30], yticklabels=[1, 3, 10, 30])
-axis.minorticks_off()
-axis.legend(loc="upper left", fontsize=9)
+    plots.frame(axis, f"{len(stack)} layers")
+used, spread = figure.add_subplot(grid[:, 2]), figure.add_subplot(grid[:, 3])
+used.plot([3, 100], [3, 100], color="black", ls=":", lw=1)
+used.text(9, 11, "the whole field", rotation=38, ha="center", fontsize=8)
+for (name, group), marker, line in zip(stacks.items(), "os", ("-", "--")):
+    used.plot(field[name], effective[name], marker=marker, ls=line, label=name)
+    measured = [spread_along(share) for share in maps[name]]
+    spread.plot([spread_of(stack) for stack in group], measured, marker=marker, ls="", label=name)
+spread.plot([0.8, 20], [0.8, 20], color="black", ls=":", lw=1)
+used.set(xlabel="receptive field, by (4.2)", ylabel="side of the effective field", ylim=(3, 160))
+spread.set(xlabel="spread, by (4.8)", ylabel="spread, measured", ylim=(0.8, 32))
+for axis, ticks in ((used, [5, 10, 20, 40, 80]), (spread, [1, 2, 4, 8, 16])):
+    axis.set(xscale="log", yscale="log", xticks=ticks, yticks=ticks, xticklabels=ticks, yticklabels=ticks)
+    axis.minorticks_off()
+    axis.legend(loc="upper left", fontsize=9)
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 4.6. Left: the root of the squared gradient over the whole receptive field, for four depths; each picture is
-# as large as the field. Right: the field grows with depth, what is used of it with the root of depth (spread: the
-# standard deviation along one axis).*
+# *Figure 4.6. Left: the root of the squared gradient of four networks of 3 × 3 layers, over the whole receptive field.
+# Middle: the square that holds nine tenths of it; on the dotted line a unit would use all of its field. Right: the
+# standard deviation along one axis.*
+
 
 # %%
-share_used = [e / f for e, f in zip(effective, field)]
+def falls_behind(name):
+    """Whether the effective field is above 0.75 of the field for the second network, and below 0.35 for the last."""
+    share_used = effective[name] / field[name]
+    return share_used[-1] < 0.35 < 0.75 < share_used[1]
+
+
 claim(
     "4.3",
-    "a random network's effective field falls behind its receptive field as depth grows, and follows the square root",
-    share_used[-1] < 0.4 < 0.6 < share_used[1]
-    and np.allclose(predicted[2:], [spread_along(m) for m in maps[2:]], rtol=0.2),
+    "with 3 × 3 layers only, the effective field is above 0.75 of the receptive field at 4 layers, below 0.35 at 32",
+    falls_behind("3 × 3 only"),
+    control=falls_behind("3 × 3 and pool"),
+)
+
+# %%
+measured = np.array([spread_along(share) for share in maps["3 × 3 only"]])
+evenly_used = np.sqrt((field["3 × 3 only"] ** 2 - 1) / 12)  # if each pixel of the field counted alike
+claim(
+    "4.4",
+    "(4.8), which counts paths, predicts the spread in random ReLU networks of 2 to 32 layers to within 7 %",
+    np.allclose([spread_of(stack) for stack in stacks["3 × 3 only"]], measured, rtol=0.07),
+    control=np.allclose(evenly_used, measured, rtol=0.07),
 )
 
 # %% [markdown]
-# So the receptive field is an upper bound, and a generous one. When a unit has to see an object of some size, plan for
-# a field well beyond it. (Training helps: Luo et al. saw the effective field grow in it.)
+# So the receptive field is an upper bound, and for many small kernels a generous one: plan for a field well beyond the
+# object. With pools in between it does not fall behind: in (4.8) each round counts four times as much as the one
+# before, so spread and field double together. (In training, Luo et al. saw the effective field grow.)
 #
-# **Try it.** Does `conv3 pool2` repeated also fall behind? Work out (4.8) and (4.2) for a few rounds: which layers
-# give the sum most of its value, and what does their $J$ do?
+# **Question 4.c.** A stack of 3 × 3 layers at stride 1 is made four times as deep. By what factor does the spread of
+# (4.8) grow?
+
+# %%
+ask(
+    "4.c",
+    2,
+    why="The root of 4. The field itself grows about four times.",
+    hint="The standard deviation for m equal layers stands below (4.8). Replace m by 4m.",
+)
+
+# %% [markdown]
+# ## Look inside: what each depth responds to
 #
-# ## Look inside: what each depth answers to
-#
-# Time to train the stack of Figure 4.3 on colour pictures, and to look at it layer by layer. Every convolution is
-# followed by batch normalisation and ReLU (chapters 02 and 01), and at the top are global average pooling and ten
-# outputs. A layer has 16 times as many channels as its jump: they double where the picture shrinks.
+# Time to train the stack of Figure 4.3 on colour images. Every convolution is followed by batch normalisation and ReLU,
+# the channels double where the image shrinks, and at the top are global average pooling and ten logits. Two networks
+# begin at two random starts, so that you see what is chance.
 
 
 # %%
-def network(stack):
-    """A classifier of pictures (32, 32, 3) with values from 0 to 255, whose body is a stack of layers. Ten logits."""
-    net, jump = keras.Sequential([keras.Input((32, 32, 3)), layers.Rescaling(1 / 64, offset=-2)]), 1
-    for depth, layer in enumerate(stack, start=1):
-        if layer.kind == "pool":
-            net.add(layers.MaxPooling2D(layer.kernel, layer.stride))
-        else:
-            net.add(layers.ZeroPadding2D(layer.padding))
-            net.add(layers.Conv2D(16 * jump, layer.kernel, layer.stride, dilation_rate=layer.dilation, use_bias=False))
-            net.add(layers.BatchNormalization(momentum=0.9))
-            net.add(layers.ReLU(name=f"depth{depth}"))
-        jump *= layer.stride
-    net.add(layers.GlobalAveragePooling2D())
-    net.add(layers.Dense(10))
-    return net
+def conv_block(x, channels):
+    """Convolution, batch normalisation, ReLU; the image keeps its size."""
+    x = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    return layers.ReLU()(x)
 
 
-def features_of(net, stack):
-    """A model that puts out the features after each convolution, a list."""
-    convolutions = [depth for depth, layer in enumerate(stack, start=1) if layer.kind == "conv"]
-    return keras.Model(net.inputs, [net.get_layer(f"depth{depth}").output for depth in convolutions])
+def network():
+    """A classifier of images (32, 32, 3) from 0 to 255, and a model that puts out its six feature maps."""
+    inputs = keras.Input((32, 32, 3))
+    x, maps = layers.Rescaling(1 / 64, offset=-2)(inputs), []
+    for channels in (16, 32, 64):
+        x = layers.MaxPooling2D(2)(x) if maps else x
+        for _ in range(2):
+            x = conv_block(x, channels)
+            maps.append(x)
+    logits = layers.Dense(10)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, logits), keras.Model(inputs, maps)
 
+
+STACK = read("conv3p1 conv3p1 pool2 conv3p1 conv3p1 pool2 conv3p1 conv3p1")  # the same, for `trace`
 
 # %%
-stack = read(STACK)
-fields = [row for row, layer in zip(trace(stack)[1:], stack) if layer.kind == "conv"]  # (J, r, a) of each convolution
-x_train, y_train = (part[: budget(quick=4000, full=50000, least=500)] for part in (photos.x_train, photos.y_train))
+x_train, y_train = (part[: budget(quick=3500, full=50000, least=500)] for part in (photos.x_train, photos.y_train))
 x_test, y_test = (part[: budget(quick=2000, full=10000, least=500)] for part in (photos.x_test, photos.y_test))
-untrained, net = network(stack), network(stack)
-widths = [count for count, layer in zip(sizes(stack, 32)[1:], stack) if layer.kind == "conv"]
 epochs = budget(quick=4, full=30, least=1)
-rate = keras.optimizers.schedules.CosineDecay(0.002, epochs * len(x_train) // 32)  # falls from 0.002 to 0
-net.compile(
-    keras.optimizers.Adam(rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
-)
-net.fit(x_train, y_train, batch_size=32, epochs=epochs, verbose=0)
-accuracy = net.evaluate(x_test, y_test, batch_size=250, verbose=0)[1]
-print(f"{net.count_params():,} parameters; {accuracy:.1%} of the test pictures named rightly")
+feature_maps, accuracies = {"trained": [], "untrained": []}, []
+for _ in range(2):
+    feature_maps["untrained"].append(network()[1])
+    net, its_maps = network()
+    rate = keras.optimizers.schedules.CosineDecay(0.002, epochs * len(x_train) // 32)  # falls from 0.002 to 0
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
+    net.fit(x_train, y_train, batch_size=32, epochs=epochs, verbose=0)
+    accuracies.append(net.evaluate(x_test, y_test, batch_size=250, verbose=0)[1])
+    feature_maps["trained"].append(its_maps)
+print(f"{net.count_params():,} parameters; test accuracy", *(f"{accuracy:.1%}" for accuracy in accuracies))
 
 # %% [markdown]
-# What does a unit answer to? Show it all test pictures, find for each the place where its channel answers most
-# strongly, and cut out what is seen from there: that is what (4.3) is for. The patches that excite it most are its
-# portrait (Zeiler & Fergus, 2014; Girshick et al., 2014).
+# What does a channel respond to? Find in each test image the place of its highest activation, and cut out what is seen
+# from there, by (4.3) (Zeiler & Fergus, 2014; Girshick et al., 2014).
 #
-# A portrait gallery can deceive by the choice of who is in it. So the channels are chosen by a rule. For each, take the
-# 25 pictures that excite it most and count how many show the most frequent class among them: its **purity**. At each
-# depth the figure shows the two purest channels and the least pure one.
+# Such a gallery can deceive by the choice of what is shown, so choose by a rule. For each channel, take the 25 images
+# with its highest activations: the share of the most frequent class among them is its **purity**. The figure shows the
+# two purest channels of each layer and the least pure one, but no **dead channel**, which is 0 on every image.
 
 
 # %%
-def answers_of(net, stack, images):
-    """What each channel of each convolution of a network answers to each picture (n, 32, 32, 3).
+def purity(highest, labels, count=25):
+    """For each channel the most frequent class among the `count` images with the highest activations, and its share.
 
-    Returns a list with a dict for each convolution: "mean", "best" and "place", arrays (n, channels): the mean and the
-    strongest answer over all places, and the place of the strongest, counted row by row.
-    """
-    outputs = []
-    for depth, layer in enumerate(stack, start=1):
-        if layer.kind == "conv":
-            maps = net.get_layer(f"depth{depth}").output
-            flat = ops.reshape(maps, (-1, maps.shape[1] * maps.shape[2], maps.shape[3]))
-            outputs.append({"mean": ops.mean(flat, 1), "best": ops.max(flat, 1), "place": ops.argmax(flat, 1)})
-    return keras.Model(net.inputs, outputs).predict(images, batch_size=250, verbose=0)
-
-
-def purity(best, labels, count=25):
-    """For each channel the most frequent class among the `count` pictures with the strongest answers, and its share."""
-    top = labels[np.argsort(-best, axis=0, kind="stable")[:count]]
+    highest: (images, channels), the highest activation in each image. labels: (images,)."""
+    top = labels[np.argsort(-highest, axis=0, kind="stable")[:count]]
     votes = [np.bincount(column, minlength=10) for column in top.T]
     return np.argmax(votes, axis=1), np.max(votes, axis=1) / count
+
+
+# %% tags=["aside"]
+# @title Reads the activations, and draws figure 4.7
+def responses(model, images):
+    """What each channel of each layer responds to each image (n, 32, 32, 3).
+
+    Returns a list with a dict for each layer: "mean", "highest" and "place", arrays (n, channels): the mean and the
+    highest activation over all places, and the place of the highest, counted row by row.
+    """
+    found = [{"mean": [], "highest": [], "place": []} for _ in model.outputs]
+    for begin in range(0, len(images), 250):
+        for kept, maps in zip(found, model(images[begin : begin + 250].astype("float32"), training=False)):
+            flat = ops.convert_to_numpy(maps).reshape(maps.shape[0], -1, maps.shape[3])
+            kept["mean"].append(flat.mean(axis=1))
+            kept["highest"].append(flat.max(axis=1))
+            kept["place"].append(flat.argmax(axis=1))
+    return [{name: np.concatenate(parts) for name, parts in kept.items()} for kept in found]
 
 
 def patch(image, place, places, row):
@@ -908,17 +1026,19 @@ def patch(image, place, places, row):
     return padded[top : top + side, left : left + side][near][:, near]
 
 
-# %%
-answers = answers_of(net, stack, x_test)
+fields = [row for row, layer in zip(trace(STACK)[1:], STACK) if layer.kind == "conv"]  # (J, r, a) of each convolution
+widths = [count for count, layer in zip(sizes(STACK, 32)[1:], STACK) if layer.kind == "conv"]
+found = {name: [responses(model, x_test) for model in models] for name, models in feature_maps.items()}
+
 figure, axes = plt.subplots(len(fields), 3, figsize=(9.5, 0.85 * len(fields)))
-for axis_row, answer, field_row, places in zip(axes, answers, fields, widths):
-    answering = np.flatnonzero((answer["best"] > 0).mean(axis=0) > 0.01)  # the others are dead
-    classes, shares = purity(answer["best"][:, answering], y_test)
+for axis_row, response, field_row, places in zip(axes, found["trained"][0], fields, widths):
+    alive = np.flatnonzero(response["highest"].max(axis=0) > 0)  # the others are dead
+    classes, shares = purity(response["highest"][:, alive], y_test)
     order = np.argsort(-shares, kind="stable")
     for axis, i in zip(axis_row, (order[0], order[1], order[-1])):
-        channel, strip = answering[i], []
-        for picture in np.argsort(-answer["best"][:, channel], kind="stable")[:6]:
-            strip += [patch(x_test[picture], answer["place"][picture, channel], places, field_row)]
+        channel, strip = alive[i], []
+        for image in np.argsort(-response["highest"][:, channel], kind="stable")[:6]:
+            strip += [patch(x_test[image], response["place"][image, channel], places, field_row)]
             strip += [np.full((64, 6, 3), 255, np.uint8)]
         axis.imshow(np.concatenate(strip, axis=1))
         axis.axis("off")
@@ -928,31 +1048,30 @@ figure.tight_layout(pad=0.3)
 plt.show()
 
 # %% [markdown]
-# *Figure 4.7. For three channels at each depth (rows; the receptive field is at the left), the six patches of test
-# pictures that excite them most, all drawn at the same size; grey lies outside the picture. Above each: the most
-# frequent class among the best 25 pictures, and its share. Left and middle: the two purest channels. Right: the
-# least pure.*
-
-# %% [markdown]
+# *Figure 4.7. For three channels at each depth of the first network (rows, with the receptive field), the six patches
+# with the highest activations; grey lies outside the image. Above each: the most frequent class and its share. Left and
+# middle: the two purest channels. Right: the least pure.*
+#
 # Go down the left and the middle column. At 3 pixels no patch could be named; what is pure there is a colour or an edge
-# that one class happens to have more often than others. Further down the patches of a strip begin to show the same
-# *part* of different objects, and in the last row, which sees the whole picture, often the same object.
+# that one class has more often than others. Further down the patches begin to show the same *part* of different
+# objects. In the last row, whose units see at most 30 of the 32 rows and columns, it is often the same kind of object.
+# This order is called a **feature hierarchy**.
 #
-# Then go down the right column. Those are the failures, if you hoped for a meaning in every unit: at any depth there
-# are channels that collect a colour, an edge or a texture from all classes alike. Nothing in the training asks a
-# unit to mean something to you. It asks that the ten outputs can make something of all of them together.
+# Then go down the right column: at each depth there are channels that collect a colour, an edge or a texture from many
+# classes. Training asks no unit to mean something to you, only that the ten logits can make something of all of them
+# together.
 #
-# Is it depth that does it, the larger field, or training? An untrained network of the same stack sees just as far, so
-# compare. And put a second question to both: *what can be read out of a layer?* Take the mean of each channel over all
-# places, and fit the simplest reader that there is, ten weighted sums. This is a **linear readout**, or probe
-# (Alain & Bengio, 2016). The weights are fitted by least squares on one half of the test pictures and tried on the
-# other, so that neither the network nor the reader has seen what it is asked.
+# Is it the larger field, or training? An untrained network sees just as far, so it is the control. And put a second
+# question to both: *what can be read out of a layer?* Take the mean of each channel over all places, and fit the
+# simplest classifier, ten weighted sums: a **linear probe** (Alain & Bengio, 2016), or linear readout. It is fitted by
+# least squares on one half of the test images and tried on the other, which neither the network nor the probe has seen.
 
 
 # %%
-def linear_readout(features, labels, half):
-    """The accuracy, on the items from `half` on, of ten weighted sums of the features (n, channels) that are fitted by
-    least squares to the labels of the items before it. A small penalty keeps the weights of idle channels at 0."""
+def probe(features, labels):
+    """The accuracy, on the second half of the images, of ten weighted sums of the features (n, channels), which are
+    fitted by least squares to the labels of the first half. A small penalty keeps the weights of idle channels at 0."""
+    half = len(features) // 2
     features = (features - features[:half].mean(axis=0)) / (features[:half].std(axis=0) + 1e-6)
     features = np.column_stack([np.ones(len(features)), features]).astype(float)
     wanted, known = np.eye(10)[labels[:half]], features[:half]
@@ -962,140 +1081,209 @@ def linear_readout(features, labels, half):
 
 # %%
 pure, read_out = {}, {}
-for name, found in (("trained", answers), ("untrained", answers_of(untrained, stack, x_test))):
-    pure[name] = [purity(answer["best"], y_test)[1].mean() for answer in found]
-    read_out[name] = [linear_readout(answer["mean"], y_test, len(x_test) // 2) for answer in found]
+for name, networks in found.items():  # arrays (networks, layers)
+    pure[name] = np.array([[purity(layer["highest"], y_test)[1].mean() for layer in net] for net in networks])
+    read_out[name] = np.array([[probe(layer["mean"], y_test) for layer in net] for net in networks])
 
+# %% tags=["aside"]
+# @title Draws figure 4.8
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.9))
-for axis, figures, title in zip(
-    axes, (pure, read_out), ("purity of a channel, on average", "accuracy of a linear readout")
-):
-    for (name, values), marker in zip(figures.items(), "os"):
-        axis.plot([row[1] for row in fields], values, marker=marker, label=name)
-    axis.set(xlabel="receptive field (pixels)", title=title, xticks=[row[1] for row in fields], ylim=(0, None))
-    axis.legend(loc="lower right")
+seen = [row[1] for row in fields]
+plots.draw_curves(axes[0], pure, "receptive field (pixels)", "mean purity of a channel", x=seen)
+plots.draw_curves(
+    axes[1], read_out, "receptive field (pixels)", "accuracy of a linear probe", x=seen, levels={"chance": 0.1}
+)
+for axis in axes:
+    axis.set(xticks=seen, ylim=(0, None))
+    axis.legend(loc="upper left", fontsize=8)
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 4.8. Purity of the channels and what can be read out of a layer, against the receptive field of its units, for
-# the trained network and for one with random weights. By chance a readout is right in one case of ten.*
+# *Figure 4.8. Purity of the channels and accuracy of a linear probe, against the receptive field of a layer, for two
+# trained networks and two with random weights (mean, lowest, highest).*
+
 
 # %%
+def gain(values):
+    """How much the last layer has more than the first, on average over the networks."""
+    return (values[:, -1] - values[:, 0]).mean()
+
+
 claim(
-    "4.4",
-    "the deepest channels are purer than the first ones and than those of an untrained network that sees as much",
-    pure["trained"][-1] > max(pure["trained"][0], pure["untrained"][-1]) + 0.08,
+    "4.5",
+    "in trained networks the channels of the last layer are purer than those of the first by more than 0.15",
+    gain(pure["trained"]) > 0.15,
+    control=gain(pure["untrained"]) > 0.15,
 )
 
 # %%
 claim(
-    "4.5",
-    "more can be read out of the deepest layer than of the first, and than of the same layer without training",
-    read_out["trained"][-1] > max(read_out["trained"][0], read_out["untrained"][-1]) + 0.08,
+    "4.6",
+    "in trained networks a linear probe of the last layer is more accurate than one of the first by more than 0.15",
+    gain(read_out["trained"]) > 0.15,
+    control=gain(read_out["untrained"]) > 0.15,
 )
 
 # %% [markdown]
-# This answers the question of Figure 4.1, as far as this network goes. A field of three pixels already tells something,
-# mostly by colour; what a larger field adds, it adds only where training has made use of it. The receptive field says
-# what *can* be seen. (The layers differ in more than their field: the deeper ones have more channels as well. The
-# untrained network has just as many.)
+# A field of three pixels already tells something, mostly by colour. The receptive field says what *can* be seen; what a
+# larger one adds, it adds only where training has made use of it. (The deeper layers have more channels, too, and so
+# have those of the untrained networks.)
 #
-# The idea is old. Hubel and Wiesel's cat had cells that answer to edges at one place, and others that answer to the
-# same edge anywhere in a small neighbourhood. Fukushima (1980) stacked the two kinds in turn in his Neocognitron:
-# convolution and pooling, as here.
+# Hubel and Wiesel's cat had cells that respond to an edge at one place, and cells that respond to it anywhere nearby.
+# Fukushima's Neocognitron (1980) stacks the two in turn.
 #
 # ## Debug it
 #
 # "Convolutional networks are translation invariant", says many a page, and offers a test like the one below. It prints
-# True. So a network that has learned centred digits should read them anywhere?
+# True. So should a network that has learned digits at one place read them anywhere?
 
 
 # %%
 def is_invariant(layer, image, pixels):
-    """From the web: does it make a difference whether the picture is moved before the layer or after it?"""
+    """From the web: does it make a difference whether the image is moved before the layer or after it?"""
     moved = np.roll(image, pixels, axis=1)
     return np.allclose(np.roll(layer(image), pixels, axis=1), layer(moved), atol=1e-5)
 
 
-def on_canvas(digits, right=0):
-    """uint8 digits (n, 28, 28) in the middle of 36 x 36 pixels, or moved from there to the right, from 0 to 1."""
-    canvas = np.zeros((len(digits), 36, 36, 1), "float32")
-    canvas[:, 4:32, 4 + right : 32 + right, 0] = digits / np.float32(255)
-    return canvas
+# %% [markdown]
+# Train small networks on digits of 14 × 14 at one place of a wide black canvas, and test them with the digits moved.
+# One network flattens the last feature maps, the other keeps the maximum of each. The control flattens too, and trains
+# on digits moved at random by 0 to 4 pixels.
 
 
-def reader(top):
-    """A small network that reads digits on 36 x 36 pixels; `top` turns the last feature maps into a vector."""
-    inputs = x = keras.Input((36, 36, 1))
-    x = layers.MaxPooling2D(2)(layers.Conv2D(8, 5, activation="relu")(x))
-    x = layers.Conv2D(32, 5, activation="relu")(x)
+# %%
+def digit_reader(top, rate=0.005):
+    """A small network that reads digits; `top` turns the last feature maps into a vector."""
+    x = inputs = keras.Input((16, 38, 1))
+    x = layers.MaxPooling2D(2)(layers.Conv2D(8, 3, activation="relu")(x))
+    x = layers.Conv2D(32, 5, activation="relu")(x)  # jump 2, receptive field 12
     net = keras.Model(inputs, layers.Dense(10)(top(x)))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    net.compile(keras.optimizers.Adam(0.003), loss, metrics=["accuracy"])
+    net.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
     return net
 
 
-# %%
+def accuracy_when_moved(top, furthest=0, rate=0.005):
+    """Train with digits moved by 0 to `furthest` pixels: the test accuracy for moves of 0, 1, 2, 3 and 4 pixels."""
+    net = digit_reader(top(), rate)
+    shown = on_canvas(digits, rng.integers(0, furthest + 1, len(digits)))
+    net.fit(shown, labels, epochs=budget(quick=4, full=8, least=1), verbose=0)
+    tests = (on_canvas(unseen, np.full(len(unseen), move)) for move in range(5))
+    return [net.evaluate(x, unseen_labels, batch_size=250, verbose=0)[1] for x in tests]
+
+
+# %% tags=["aside"]
+# @title Makes the digits ready
+def halved(images):
+    """uint8 images (n, 28, 28) as (n, 14, 14) from 0 to 1: the means of 2 x 2 pixels."""
+    return (images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)) / 255).astype("float32")
+
+
+def on_canvas(images, right):
+    """Images (n, 14, 14) on black canvases of 16 x 38, each moved to the right by its number of pixels."""
+    canvas = np.zeros((len(images), 16, 38, 1), "float32")
+    for one, image, move in zip(canvas, images, right):
+        one[1:15, 11 + move : 25 + move, 0] = image
+    return canvas
+
+
 mnist = data.mnist()
-digits, labels = (part[: budget(quick=3000, full=60000, least=500)] for part in (mnist.x_train, mnist.y_train))
-unseen, answers_to_them = (part[: budget(quick=1000, full=10000, least=250)] for part in (mnist.x_test, mnist.y_test))
-layer = layers.Conv2D(8, 5, padding="same")
-first_digit = on_canvas(unseen[:1])[0, ..., 0]
-print(is_invariant(lambda image: ops.convert_to_numpy(layer(image[None, ..., None]))[0], first_digit, pixels=4))
-
-read_right, moved_by = {}, range(5)  # pixels
-for name, top in (("flattened", layers.Flatten()), ("global max pooling", layers.GlobalMaxPooling2D())):
-    digit_reader = reader(top)
-    digit_reader.fit(on_canvas(digits), labels, epochs=budget(quick=3, full=6, least=1), verbose=0)
-    read_right[name] = [
-        digit_reader.evaluate(on_canvas(unseen, move), answers_to_them, batch_size=250, verbose=0)[1]
-        for move in moved_by
-    ]
-plots.show_curves(
-    read_right, "digits moved to the right by so many pixels", "digits read rightly", x=[str(n) for n in moved_by]
-)
-
-# %% [markdown]
-# *Figure 4.9. Two networks with the same convolutions, trained on centred digits and tested on moved ones. One flattens
-# the last maps into one long vector, the other keeps the maximum of each map.*
+digits, labels = (part[: budget(quick=1500, full=60000, least=500)] for part in (mnist.x_train, mnist.y_train))
+unseen, unseen_labels = (part[: budget(quick=500, full=10000, least=250)] for part in (mnist.x_test, mnist.y_test))
+digits, unseen = halved(digits), halved(unseen)
 
 # %%
-lost = {name: values[0] - values[-1] for name, values in read_right.items()}
+conv = layers.Conv2D(8, 5, padding="same")
+digit = on_canvas(unseen[:1], [0])[0, ..., 0]
+print(is_invariant(lambda image: ops.convert_to_numpy(conv(image[None, ..., None]))[0], digit, pixels=4))
+
+read_correctly = {
+    "flattened": [accuracy_when_moved(layers.Flatten) for _ in range(3)],
+    "global max pooling": [accuracy_when_moved(layers.GlobalMaxPooling2D) for _ in range(3)],
+    "flattened, trained on moved digits": [accuracy_when_moved(layers.Flatten, furthest=4) for _ in range(3)],
+}
+
+# %% tags=["aside"]
+# @title Draws figure 4.9
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.1), width_ratios=[1, 1.5])
+pair = np.concatenate([on_canvas(unseen[:1], [move])[0] for move in (0, 4)])
+plots.draw_image(axes[0], pair, "a test digit, moved by 0 and by 4 pixels", limits=(0, 1))
+axes[0].axhline(15.5, color=plots.COLOURS[1], lw=1, ls="-")
+plots.draw_curves(axes[1], read_correctly, "digits moved to the right by so many pixels", "test accuracy", x=range(5))
+axes[1].set(xticks=range(5), ylim=(0, 1))
+axes[1].legend(loc="lower left", fontsize=8)
+figure.tight_layout()
+plt.show()
+
+# %% [markdown]
+# *Figure 4.9. Left: a test digit at two places. Right: test accuracy of networks with the same convolutions (three of
+# each kind: mean, lowest, highest).*
+
+
+# %%
+def lost(name):
+    """The accuracy lost by a move of four pixels, of each network."""
+    return np.array(read_correctly[name])[:, 0] - np.array(read_correctly[name])[:, 4]
+
+
 claim(
-    "4.6",
-    "moved by four pixels, digits are lost far more often on a network that flattens than on one with global pooling",
-    lost["flattened"] > 0.15 and lost["flattened"] > 2 * lost["global max pooling"],
+    "4.7",
+    "moved by four pixels, digits take more than 0.6 from the accuracy of a network that flattens",
+    lost("flattened").min() > 0.6,
+    control=lost("flattened, trained on moved digits").min() > 0.6,
+)
+
+# %%
+claim(
+    "4.8",
+    "moved by four pixels, a multiple of its jump, digits take less than 0.01 from one with global max pooling",
+    np.abs(lost("global max pooling")).max() < 0.01,
+    control=np.abs(lost("flattened")).max() < 0.01,
 )
 
 # %% [markdown]
-# What does the test test? It moves the *output* too before it compares: that is (3.14), **equi**variance. The features
-# of the moved digit are all there, four pixels further on, and a dense layer on the flattened maps has other weights
-# there. It must learn every place by itself. To test invariance, compare with the output as it was; the repair is
-# exercise 4.6. (Where the globally pooled network loses a little, (4.7) says why: the pool in between makes a jump of
-# 2, and at the edge of the canvas windows are missing that the digit had before it moved.)
+# The test moves the *output* too before it compares: that is (3.14), **equi**variance. The features of the moved digit
+# are all there, four pixels further on, where a dense layer on the flattened maps has other weights. To test
+# invariance, compare with the output as it was, in exercise 4.6. The globally pooled network does what (4.7) says: its
+# jump is 2, and for moves of 2 and 4 its maxima stay as they were. For 1 and 3 they change, for the pool in between
+# sees other windows.
 #
-# Invariance has its price. A maximum over all places has forgotten where anything was, and whatever a class owes to the
-# arrangement of its parts, the units below must have seen within their fields.
-#
+# The third curve is the other way to invariance: show the digits at all places, and the network learns each by itself.
+# Invariance has its price: a maximum over all places has forgotten where anything was. No learning rate helps the
+# network that flattens:
+
+
+# %%
+def at_rate(top, rate):
+    """For `course measure --sweep`: one network at one learning rate, on digits at their place and moved."""
+    keras.utils.set_random_seed(seed())
+    accuracy = accuracy_when_moved({"flatten": layers.Flatten, "max": layers.GlobalMaxPooling2D}[top], rate=rate)
+    return {"in place": accuracy[0], "moved by 4": accuracy[4]}
+
+
+for row in sweep("4.9", {"top": ("flatten", "max"), "rate": (0.0005, 0.0015, 0.005, 0.015)}, at_rate):
+    print(f"{row['top']:>8} at {row['rate']:<6} {row['in place']:.2f} in place, {row['moved by 4']:.2f} moved by 4")
+
+# %% [markdown]
 # ## This run
 
 # %%
 record(
-    test_accuracy=accuracy,
-    readout_of_first_layer=read_out["trained"][0],
-    readout_of_last_layer=read_out["trained"][-1],
-    field_used_at_32_layers=share_used[-1],
+    test_accuracy=float(np.mean(accuracies)),
+    readout_of_first_layer=read_out["trained"][:, 0].mean(),
+    readout_of_last_layer=read_out["trained"][:, -1].mean(),
+    field_used_at_32_layers=(effective["3 × 3 only"] / field["3 × 3 only"])[-1],
+    accuracy_lost_by_flattening=lost("flattened").mean(),
 )
 
 # %% [markdown]
 # ## Exercises
 #
-# Fill in a function, run its cell, then run the check below it. A failed check names the input, what came out and what
-# was expected. Plain Python and NumPy are enough.
+# The functions of the lesson are yours to use.
 #
-# **Exercise 4.1 ★** The walk from the top. Equation (4.2) goes through the layers from the picture upwards; you can as
-# well begin with some neighbouring units of the last layer and go down, as in the text above Figure 4.2.
+# **Exercise 4.1 ★** (4.2) goes through the layers from the image upwards. Go down instead, as in the text above Figure
+# 4.2, and begin with several neighbouring units.
 
 
 # %%
@@ -1105,7 +1293,7 @@ def pixels_seen(units, layers):
 
     units: how many units, a whole number >= 1. layers: list of tuples
     (kernel size, stride, dilation) of whole numbers, first layer first. Count from the first
-    pixel that is seen to the last; the picture is as large as you like.
+    pixel that is seen to the last; the image is as large as you like.
     Returns a whole number. Raises ValueError where units is less than 1.
     Example: pixels_seen(1, [(3, 1, 1), (2, 2, 1), (3, 1, 1)]) is 8, by way of 3 and 6; for two
     units it is 10.
@@ -1123,6 +1311,11 @@ def pixels_seen(units, layers):
 from course.exercises import exercise
 
 ex = exercise("4.1")
+ex.hints(
+    "How many units of the layer below do two neighbouring units see, with a kernel of 3 and a stride of 1, and of 2?",
+    "Between so many units there is one gap fewer, and each gap is a stride wide in the layer below.",
+    "From the last layer to the first, replace the number of units by how many of the layer below they see together.",
+)
 
 
 @ex.cases
@@ -1132,8 +1325,11 @@ def _(rng):
     yield 1, []
     yield 5, []
     yield 0, [(3, 1, 1)]
-    yield -1, [(2, 1, 1)]
+    yield -3, [(3, 2, 1)]
+    yield 0, []
     yield 1, [(3, 1, 4)]
+    yield 2, [(1, 3, 2)]
+    yield 3, [(2, 3, 1), (1, 2, 3)]
     for _ in range(24):
         stack = [tuple(int(v) for v in rng.integers((2, 1, 1), (6, 4, 4))) for _ in range(rng.integers(2, 5))]
         yield int(rng.integers(1, 4)), stack
@@ -1235,8 +1431,7 @@ def by_recursion(units, layers):
 check("4.1", pixels_seen)
 
 # %% [markdown]
-# **Exercise 4.2 ★★** The field as it really is: with holes where dilation leaves them, and without what stands on
-# padding, at whichever layer the padding is.
+# **Exercise 4.2 ★★** The field as it really is: with its holes, and without what stands on padding, at whichever layer.
 
 
 # %%
@@ -1244,10 +1439,11 @@ check("4.1", pixels_seen)
 def pixels_of(n, layers, unit):
     """The pixels that one unit of the last layer depends on, along one axis.
 
-    n: pixels of the picture, numbered from 0. layers: list of tuples
+    n: pixels of the image, numbered from 0. layers: list of tuples
     (kernel size, stride, padding, dilation) of whole numbers, first layer first; each layer
     pads its input with `padding` zeros on each side. unit: whole number >= 0.
-    Returns the numbers of the pixels in ascending order, each once: an array of whole numbers.
+    Returns the numbers of the pixels in ascending order, each once: an array of whole numbers,
+    which is empty for a unit that stands on padding alone.
     Raises ValueError where the last layer has no such unit, or a kernel does not fit on its
     padded input.
     Example: pixels_of(8, [(3, 1, 0, 2), (2, 2, 0, 1)], 1) is [2, 3, 4, 5, 6, 7]: unit 1 sees
@@ -1265,7 +1461,7 @@ def pixels_of(n, layers, unit):
     for (k, stride, padding, dilation), below in zip(layers[::-1], counts[-2::-1]):
         places = {place * stride - padding + i * dilation for place in places for i in range(k)}
         places = {place for place in places if 0 <= place < below}
-    return np.array(sorted(places))
+    return np.array(sorted(places), dtype=int)
     ### END SOLUTION
 
 
@@ -1275,20 +1471,26 @@ from course.exercises import exercise
 import numpy as np
 
 ex = exercise("4.2")
+ex.hints(
+    "Which places of its input does one unit of one layer look at? Write down the one that its first tap stands on.",
+    "Keep a set of places, and go down from the last layer. At each layer, drop the places that are padding.",
+    "To know what is padding you need the size of each layer, by (3.3), before the walk begins. A size below 1 is an "
+    "error.",
+)
 
 
-def _counts(n, layers):
+def _counts(n, layers, fitting=True):
     counts = [n]
     for k, s, p, d in layers:
         counts.append((counts[-1] + 2 * p - d * (k - 1) - 1) // s + 1)
-        if counts[-1] < 1:
+        if counts[-1] < 1 and fitting:
             raise ValueError("a kernel does not fit")
     return counts
 
 
-def _taps(n, layers, unit, clip=(True, True), use_padding=True, use_dilation=True, refuse=True):
-    """The walk down; clip: whether taps on padding are dropped in hidden layers, and in the picture."""
-    counts = _counts(n, layers)
+def _taps(n, layers, unit, clip=(True, True), use_padding=True, use_dilation=True, refuse=True, fitting=True):
+    """The walk down; clip: whether taps on padding are dropped in hidden layers, and in the image."""
+    counts = _counts(n, layers, fitting)
     if refuse and not 0 <= unit < counts[-1]:
         raise ValueError
     places = {unit}
@@ -1309,7 +1511,22 @@ def _(rng):
     yield 10, [(3, 1, 0, 2), (3, 1, 0, 2)], 1
     yield 6, [(3, 1, 2, 1), (3, 1, 2, 1)], 9
     yield 5, [(3, 1, 0, 3)], 0
-    for _ in range(30):
+    yield 7, [(3, 1, 0, 3)], 0  # it just fits
+    yield 3, [(5, 1, 1, 1)], 0  # on its padding only
+    yield 6, [(3, 1, 0, 1), (5, 1, 0, 1)], 0
+    yield 8, [(3, 1, 1, 1)], -1
+    yield 9, [(3, 2, 0, 1), (2, 1, 0, 1)], -2
+    yield 8, [(3, 2, 0, 1)], 3
+    yield 5, [(7, 1, 0, 1), (3, 1, 4, 1)], 2  # the second would have room again
+    yield 4, [(3, 1, 0, 2), (1, 1, 2, 1)], 1
+    yield 4, [(3, 1, 0, 2), (2, 1, 2, 1)], 0
+    yield 10, [(1, 3, 0, 1)], 2
+    yield 10, [(2, 3, 0, 1), (2, 1, 0, 1)], 1
+    yield 2, [(1, 1, 1, 1)], 0  # padding alone
+    yield 3, [(1, 1, 2, 1), (2, 1, 0, 1)], 5
+    yield 4, [], 3
+    yield 4, [], 4
+    for _ in range(22):
         stack = []
         for _ in range(rng.integers(1, 4)):
             k, stride, dilation = (int(v) for v in rng.integers((2, 1, 1), (5, 3, 4)))
@@ -1319,9 +1536,17 @@ def _(rng):
             last = _counts(n, stack)[-1]
         except ValueError:
             continue
-        unit = int(rng.choice([0, last - 1, rng.integers(last), last if rng.random() < 0.3 else 0]))
-        if unit == last or len(_taps(n, stack, unit)):  # a unit that sees nothing but padding asks nothing
-            yield n, stack, unit
+        yield n, stack, int(rng.choice([0, last - 1, rng.integers(last), last if rng.random() < 0.3 else 0]))
+
+
+ex.shown_as("pixels_of(n, layers, unit)")
+
+
+@ex.drive
+def seen(answer, n, layers, unit):
+    pixels = answer(n, layers, unit)
+    empty = pixels is not None and np.size(pixels) == 0  # an empty list or array has no type to judge
+    return np.zeros(np.shape(pixels), int) if empty else pixels
 
 
 @ex.oracle
@@ -1341,7 +1566,7 @@ def _(n, layers, unit):
 
 @ex.wrong
 def clipped_at_the_end(n, layers, unit):
-    """The edge of the picture is right. But a hidden layer has padding too, and through a zero that was put there
+    """The edge of the image is right. But a hidden layer has padding too, and through a zero that was put there
     nothing is seen: such places have to be left out at each layer on the way down."""
     return _taps(n, layers, unit, clip=(False, True))
 
@@ -1350,12 +1575,12 @@ def clipped_at_the_end(n, layers, unit):
 def without_holes(n, layers, unit):
     """Between the taps of a dilated kernel there are pixels that the unit does not see; you filled them in."""
     taps = _taps(n, layers, unit)
-    return np.arange(taps.min(), taps.max() + 1)
+    return np.arange(taps.min(), taps.max() + 1) if len(taps) else taps
 
 
 @ex.wrong
 def padding_forgotten(n, layers, unit):
-    """Padding moves the picture to the right under the kernel: the first tap stands so many places further left."""
+    """Padding moves the image to the right under the kernel: the first tap stands so many places further left."""
     return _taps(n, layers, unit, use_padding=False)
 
 
@@ -1372,6 +1597,14 @@ def dilation_forgotten(n, layers, unit):
 
 
 @ex.wrong
+def no_negative_units(n, layers, unit):
+    """Units are numbered from 0. There is no unit below 0 either, and asking for one has to be refused."""
+    if unit >= _counts(n, layers)[-1]:
+        raise ValueError
+    return _taps(n, layers, unit, refuse=False)
+
+
+@ex.wrong
 def never_refuses(n, layers, unit):
     """The pixels are right, but a unit that the last layer does not have must be refused with a ValueError."""
     return _taps(n, layers, unit, refuse=False)
@@ -1381,17 +1614,24 @@ def never_refuses(n, layers, unit):
 def first_and_last(n, layers, unit):
     """These are the first and the last pixel only. All of those that count are asked for."""
     taps = _taps(n, layers, unit)
-    return np.array([taps.min(), taps.max()])
+    return taps[[0, -1]] if len(taps) else taps
+
+
+@ex.wrong
+def fit_unasked(n, layers, unit):
+    """A kernel that does not fit has to be refused at each layer, also where the padding of a later layer would make
+    room again."""
+    return _taps(n, layers, unit, fitting=False)
 
 
 @ex.right
 def by_matrices(n, layers, unit):
-    sees = np.eye(n, dtype=int)
+    sees = np.eye(n)
     for k, s, p, d in layers:
         count = len(range(0, sees.shape[0] + 2 * p - d * (k - 1), s))
         if count < 1:
             raise ValueError("a kernel does not fit")
-        layer = np.zeros((count, sees.shape[0] + 2 * p), dtype=int)
+        layer = np.zeros((count, sees.shape[0] + 2 * p))
         for u in range(count):
             layer[u, u * s : u * s + d * (k - 1) + 1 : d] = 1
         sees = layer[:, p : p + sees.shape[0]] @ sees
@@ -1400,12 +1640,38 @@ def by_matrices(n, layers, unit):
     return np.nonzero(sees[unit])[0]
 
 
+ex.equivalent(
+    "'2' for '1' in 'if counts[-1] < 1:'",
+    "a last layer without units has not the unit that is asked for either, and is refused all the same",
+)
+ex.equivalent(
+    "'np.array(sorted(places))' for 'np.array(sorted(places), dtype=int)' in 'return "
+    "np.array(sorted(places), dtype=int)'",
+    "only an empty array has another type without it, and the driver asks no type of that",
+)
+ex.equivalent(
+    "by_matrices: '3' for '2' in 'layer = np.zeros((count, sees.shape[0] + 2 * p))'",
+    "the columns behind the image are cut off in the end",
+)
+ex.equivalent(
+    "by_matrices: '1' for '2' in 'layer = np.zeros((count, sees.shape[0] + 2 * p))'",
+    "the columns behind the image are cut off in the end, and NumPy cuts a slice that is too long",
+)
+ex.equivalent(
+    "by_matrices: '2' for '1' in 'layer[u, u * s:u * s + d * (k - 1) + 1:d] = 1' (3)",
+    "only whether a number of the matrix is 0 counts",
+)
+ex.equivalent(
+    "by_matrices: '-1' for '0' in 'return np.nonzero(sees[unit])[0]'",
+    "a row has one axis, the first and the last",
+)
+
 # %%
 check("4.2", pixels_of)
 
 # %% [markdown]
-# **Exercise 4.3 ★★** `unpool` in the lesson needs windows side by side. Write the gradient of max pooling for windows
-# that overlap, or leave gaps, and for ties.
+# **Exercise 4.3 ★★** `unpool` needs windows side by side and no ties. Write the gradient of max pooling without these
+# limits.
 
 
 # %%
@@ -1414,10 +1680,11 @@ def maxpool_backward(x, delta, k, stride):
     """The gradient of the loss with respect to the input of a max pool without padding.
 
     x: array (H, W), the input. delta: array (Ho, Wo), the gradient with respect to the output,
-    with Ho = (H - k) // stride + 1 and likewise Wo. k, stride: whole numbers >= 1. Where
-    several pixels of a window are equally large, the first of them counts, row by row.
-    Returns an array (H, W). Raises ValueError where delta does not have the shape of the
-    output.
+    with Ho = (H - k) // stride + 1 and likewise Wo. Both of whole numbers or floats, and left
+    as they are. k, stride: whole numbers >= 1, with k <= H and k <= W. Where several pixels of
+    a window are equally large, the first of them counts, row by row.
+    Returns an array (H, W) of floats. Raises ValueError where delta does not have the shape of
+    the output.
     Example: for x = [[1, 3, 2]], delta = [[5, 7]], k = 1 and stride = 2 it is [[5, 0, 7]].
     """
     ### BEGIN SOLUTION
@@ -1441,6 +1708,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 ex = exercise("4.3")
+ex.hints(
+    "Two loops, over the places of the output. Which pixels of x does the output at (u, v) look at?",
+    "`argmax` gives the first of the largest, counted row by row in the window, and `divmod` makes a row and a column.",
+    "Begin with zeros of type float, and *add* delta(u, v) at the place of the maximum: windows may share it.",
+)
 
 
 @ex.cases
@@ -1448,14 +1720,31 @@ def _(rng):
     yield np.array([[1.0, 3.0, 2.0]]), np.array([[5.0, 7.0]]), 1, 2
     yield np.array([[1.0, 9, 2], [3, 4, 5], [6, 7, 8]]), np.array([[1.0, 2], [3, 4]]), 2, 1
     yield np.full((4, 4), 2.0), np.array([[1.0, 2], [3, 4]]), 2, 2
-    yield np.zeros((5, 5)), np.ones((3, 3)), 2, 2
-    for _ in range(26):
+    yield np.zeros((5, 5)), np.ones((3, 3)), 2, 2  # too large by one row and column
+    yield np.array([[1, 3, 2], [4, 0, 5]]), np.array([[0.5, -0.25]]), 2, 1  # whole numbers in, fractions out
+    yield np.array([[3, 3], [1, 2]]), np.array([[0.75]]), 2, 2
+    yield -np.arange(1.0, 21).reshape(4, 5), np.array([[1.5, -2], [0.5, 4]]), 2, 2  # all negative
+    yield -np.arange(1.0, 17).reshape(4, 4), np.array([[-1.0]]), 4, 1
+    yield rng.integers(-9, 9, (4, 6)).astype(float), np.ones((3, 2)), 2, 2  # transposed
+    yield rng.integers(-9, 9, (6, 4)).astype(float), np.array([[1.0, 2, 3], [4, 5, 6]]), 2, 2
+    yield rng.integers(-9, 9, (6, 4)).astype(float), np.ones((1, 2)), 2, 2  # NumPy would broadcast these
+    yield rng.integers(-9, 9, (6, 4)).astype(float), np.ones((3, 1)), 2, 2
+    yield rng.integers(-9, 9, (4, 4)).astype(float), np.ones((1, 1)), 2, 2
+    yield rng.integers(-9, 9, (5, 5)).astype(float), np.ones((2, 2)), 3, 1  # too small
+    for _ in range(18):
         k, stride = int(rng.integers(2, 4)), int(rng.integers(1, 4))
-        x = rng.integers(0, rng.choice([4, 50]), rng.integers(4, 9, 2)).astype(float)
+        x = rng.integers(0, rng.choice([4, 50]), rng.integers(4, 9, 2)) - float(rng.choice([0, 30]))
         shape = [(size - k) // stride + 1 for size in x.shape]
-        if rng.random() < 0.1:
-            shape[rng.integers(2)] += 1
-        yield x, rng.integers(1, 10, shape).astype(float), k, stride
+        yield x, rng.integers(-9, 10, shape) / 4, k, stride
+
+
+ex.shown_as("maxpool_backward(x, delta, k, stride)")
+
+
+@ex.drive
+def used(answer, x, delta, k, stride):
+    result = answer(x, delta, k, stride)
+    return {"gradient": result, "x afterwards": x, "delta afterwards": delta}
 
 
 @ex.oracle
@@ -1466,14 +1755,13 @@ def _(x, delta, k, stride):
         raise ValueError("delta has another shape than the output")
     broken = x - np.arange(x.size).reshape(x.shape) * 2.0**-10
     result = np.zeros(x.shape)
+    before = x.copy()
     for place in np.ndindex(x.shape):
         raised = broken.copy()
         raised[place] += 2.0**-20
-        change = [
-            sliding_window_view(picture, (k, k))[::stride, ::stride].max(axis=(2, 3)) for picture in (broken, raised)
-        ]
+        change = [sliding_window_view(image, (k, k))[::stride, ::stride].max(axis=(2, 3)) for image in (broken, raised)]
         result[place] = np.sum((change[1] - change[0]) * delta) * 2.0**20
-    return result
+    return {"gradient": result, "x afterwards": before, "delta afterwards": delta}
 
 
 def _route(x, delta, k, stride, put):
@@ -1491,6 +1779,10 @@ def _first(window):
     mask = np.zeros(window.shape)
     mask[np.unravel_index(window.argmax(), window.shape)] = 1
     return mask
+
+
+def _add(result, there, window, d):
+    result[there] += d * _first(window)
 
 
 @ex.wrong
@@ -1580,6 +1872,46 @@ def side_by_side(x, delta, k, stride):
 
 
 @ex.wrong
+def rounded_down(x, delta, k, stride):
+    """Your result takes on the type of x. Where x holds whole numbers, fractions of delta are cut off: begin with
+    zeros of type float."""
+    return _route(x, delta, k, stride, _add).astype(x.dtype)
+
+
+@ex.wrong
+def against_zero(x, delta, k, stride):
+    """Right where the largest pixel of a window is positive. The maximum of a window may be negative too."""
+
+    def put(result, there, window, d):
+        result[there] += d * _first(window) * (window > 0)
+
+    return _route(x, delta, k, stride, put)
+
+
+@ex.wrong
+def only_the_size(x, delta, k, stride):
+    """You compare how many numbers delta has. Its shape is asked for: exchanged axes have to be refused too."""
+    if delta.size != np.prod([(size - k) // stride + 1 for size in x.shape]):
+        raise ValueError
+    shape = [(size - k) // stride + 1 for size in x.shape]
+    return _route(x, delta.reshape(shape), k, stride, _add)
+
+
+@ex.wrong
+def broadcast(x, delta, k, stride):
+    """A delta with a single row or column is not refused: NumPy repeats it silently. Compare the shapes."""
+    return _route(x, np.broadcast_to(delta, [(size - k) // stride + 1 for size in x.shape]), k, stride, _add)
+
+
+@ex.wrong
+def changes_x(x, delta, k, stride):
+    """The gradient is right, but x has been changed on the way, and it belongs to the caller."""
+    result = _route(x, delta, k, stride, _add)
+    x[:] = 0
+    return result
+
+
+@ex.wrong
 def never_refuses(x, delta, k, stride):
     """The gradient is right, but a delta that does not have the shape of the output must be refused with a
     ValueError."""
@@ -1604,12 +1936,26 @@ def by_flat_places(x, delta, k, stride):
     return np.bincount(winners.ravel(), delta.ravel(), x.size).reshape(x.shape)
 
 
+ex.equivalent(
+    "by_flat_places: '2' for '1' in 'flat = places.reshape(*delta.shape, -1)'",
+    "NumPy takes any negative number for the size that is left open",
+)
+ex.equivalent(
+    "by_flat_places: '2' for '1' in 'best = windows.reshape(*delta.shape, -1).argmax(axis=-1)'",
+    "NumPy takes any negative number for the size that is left open",
+)
+ex.equivalent(
+    "by_flat_places: 'np.take_along_axis(flat, best[..., None])' for 'np.take_along_axis(flat, best[..., "
+    "None], axis=-1)' in 'winners = np.take_along_axis(flat, best[..., None], axis=-1)'",
+    "the last axis is the default",
+)
+
 # %%
 check("4.3", maxpool_backward)
 
 # %% [markdown]
-# **Exercise 4.4 ★★★** Design a stack: it is to see at least so many pixels, must leave at least so many places of the
-# picture, and shall have as few weights as can be.
+# **Exercise 4.4 ★★★** Design a stack that sees at least so many pixels, leaves at least so many places, and has as few
+# weights as can be.
 
 
 # %%
@@ -1618,11 +1964,11 @@ def cheapest_stack(field, side, keep):
     """A stack of layers with a receptive field of at least `field` pixels, with as few weights
     as possible.
 
-    The bricks, as words: "conv3", "conv5" and "conv7", with stride 1 and padded so that the
-    picture keeps its size; and "pool2", 2 x 2 with stride 2, which halves the size, rounding
+    The layers, as words: "conv3", "conv5" and "conv7", with stride 1 and padded so that the
+    image keeps its size; and "pool2", 2 x 2 with stride 2, which halves the size, rounding
     down. All layers have the same number of channels, so a convolution has k * k weights for
     each pair of channels, and a pool has none. A pool may only stand directly after a
-    convolution. side: pixels of the picture along one axis; keep: after the last layer at
+    convolution. side: pixels of the image along one axis; keep: after the last layer at
     least so many places along one axis must be left. All are whole numbers >= 1, with
     keep <= side.
     Returns a list of words, first layer first. Where several stacks are cheapest, any of them
@@ -1649,13 +1995,29 @@ from course.exercises import exercise
 
 ex = exercise("4.4")
 
+ex.hints(
+    "Which of the kernels is the cheapest for each pixel that it adds? See (4.4).",
+    "A pool costs nothing and doubles what every layer after it adds. So where in the stack does it help most?",
+    "From the image upwards: a small kernel, then a pool where the size allows it, and stop as soon as enough is seen.",
+)
+
 KERNELS = {"conv3": 3, "conv5": 5, "conv7": 7}
 
 
 @ex.cases
 def _(rng):
     yield from [(7, 32, 32), (8, 32, 16), (32, 32, 8), (32, 32, 1), (1, 8, 8), (4, 16, 8), (3, 16, 1), (64, 64, 4)]
-    yield from [(33, 32, 3), (20, 28, 7), (20, 28, 8), (224, 224, 7), (10, 9, 2)]
+    yield from [
+        (1, 1, 1),
+        (2, 2, 1),
+        (5, 3, 1),
+        (6, 3, 2),
+        (33, 32, 3),
+        (20, 28, 7),
+        (20, 28, 8),
+        (224, 224, 7),
+        (10, 9, 2),
+    ]
     for _ in range(15):
         side = int(rng.integers(12, 100))
         yield int(rng.integers(2, 90)), side, int(rng.integers(1, side // 2))
@@ -1675,7 +2037,7 @@ def weighed(answer, field, side, keep):
             allowed = allowed and i > 0 and words[i - 1] != "pool2"
             seen, jump, side = seen + jump, 2 * jump, side // 2
         else:
-            raise ValueError(f"{word!r} is none of the bricks conv3, conv5, conv7 and pool2")
+            raise ValueError(f"{word!r} is none of the layers conv3, conv5, conv7 and pool2")
     return {
         "sees enough pixels": seen >= field,
         "keeps enough places": side >= keep,
@@ -1800,12 +2162,37 @@ def by_counting_pools(field, side, keep):
     return best
 
 
+ex.equivalent(
+    "'side // 2 >= keep' for 'side // 2 >= keep and seen < field' in 'if side // 2 >= keep and seen < field:'",
+    "a last pool costs nothing",
+)
+ex.equivalent(
+    "'side / 2' for 'side // 2' in 'if side // 2 >= keep and seen < field:'",
+    "keep is a whole number, so the half and its floor reach it together",
+)
+ex.equivalent(
+    "'seen <= field' for 'seen < field' in 'if side // 2 >= keep and seen < field:'",
+    "a last pool costs nothing",
+)
+ex.equivalent(
+    "'side / 2' for 'side // 2' in 'seen, jump, side = (seen + jump, 2 * jump, side // 2)'",
+    "keep is a whole number, and rounding down at each halving or only in the end is the same",
+)
+ex.equivalent(
+    "by_counting_pools: '-1' for '0' in 'most = 0'",
+    "keep <= side, so the loop begins with one step more",
+)
+ex.equivalent(
+    "by_counting_pools: 'stack.count('conv3') <= best.count('conv3')' for 'stack.count('conv3') < "
+    "best.count('conv3')' in 'if best is None or stack.count('conv3') < best.count('con...'",
+    "of several cheapest stacks, any will do",
+)
+
 # %%
 check("4.4", cheapest_stack)
 
 # %% [markdown]
-# **Exercise 4.5 ★★** `ways_from` counts each way as 1. Weigh the ways instead: for linear layers with known kernels,
-# how much does each pixel of the field change the unit at the top?
+# **Exercise 4.5 ★★** `paths_from` counts each path as 1. Weigh the paths instead, by the numbers of known kernels.
 
 
 # %%
@@ -1814,10 +2201,11 @@ def influence_of(layers):
     """The derivative of one unit of the last layer with respect to each pixel of its receptive
     field, along one axis.
 
-    layers: list of tuples (kernel, stride), first layer first: kernel is an array (k,) of
-    floats, stride a whole number >= 1. Each layer is y(u) = sum over i of kernel(i)
+    layers: list of tuples (kernel, stride), first layer first: kernel is an array or a list of
+    k numbers, which stays as it is; stride is a whole number >= 1. Each layer is y(u) = sum over i of kernel(i)
     x(u * stride + i), without bias or activation.
-    Returns an array as long as the receptive field, from its first pixel to its last.
+    Returns an array as long as the receptive field, from its first pixel to its last; without
+    layers it is [1].
     Example: for [([1, 1, 1], 1), ([1, 1, 1], 1)] it is [1, 2, 3, 2, 1].
     """
     ### BEGIN SOLUTION
@@ -1836,16 +2224,33 @@ from course.exercises import exercise
 import numpy as np
 
 ex = exercise("4.5")
+ex.hints(
+    "For one layer the answer is its kernel. What is it for two layers of stride 1? Try [1, 2] and then [1, 10].",
+    "Go down from the unit at the top. Each place passes its value on to k places below it, times a weight.",
+    "Place u of a layer passes on to the places u * stride + i of its input; where several arrive, they add up.",
+)
 
 
 @ex.cases
 def _(rng):
-    yield ([(np.ones(3), 1), (np.ones(3), 1)],)
+    yield ([([1, 1, 1], 1), ([1, 1, 1], 1)],)
     yield ([(np.array([1.0, 2.0, 4.0]), 1)],)
+    yield ([],)
+    yield ([([2, -1, 0.5], 3), ([3], 2), ([1, 4], 1)],)
+    yield ([(np.array([0.5]), 1), (np.array([0.0, 2.0]), 4)],)
     yield ([(np.array([1.0, -3.0]), 2), (np.array([1.0, 2.0]), 1), (np.ones(2), 1)],)
     yield ([(np.array([2.0]), 3)],)
-    for _ in range(24):
-        yield ([(rng.normal(size=rng.integers(2, 5)), int(rng.integers(1, 4))) for _ in range(rng.integers(2, 5))],)
+    for _ in range(20):
+        kernels = [rng.integers(-8, 9, rng.integers(2, 5)) / 4 for _ in range(rng.integers(2, 5))]
+        yield ([(kernel + (np.arange(len(kernel)) == 0), int(rng.integers(1, 4))) for kernel in kernels],)
+
+
+ex.shown_as("influence_of(layers)")
+
+
+@ex.drive
+def used(answer, layers):
+    return {"derivatives": answer(layers), "kernels afterwards": [np.array(kernel, float) for kernel, _ in layers]}
 
 
 @ex.oracle
@@ -1858,7 +2263,7 @@ def _(layers):
     for kernel, stride in layers:
         starts = range(0, rows.shape[1] - len(kernel) + 1, stride)
         rows = np.stack([rows[:, a : a + len(kernel)] @ kernel for a in starts], axis=1)
-    return rows[:, 0]
+    return {"derivatives": rows[:, 0], "kernels afterwards": [np.array(kernel, float) for kernel, _ in layers]}
 
 
 def _spread(effect, stride):
@@ -1911,7 +2316,7 @@ def stride_after(layers):
 
 @ex.wrong
 def ways_only(layers):
-    """This counts the ways. Each way has to be weighed by the product of the numbers on it."""
+    """This counts the paths. Each path has to be weighed by the product of the numbers on it."""
     return _push([(np.ones(len(kernel)), stride) for kernel, stride in layers[::-1]])
 
 
@@ -1919,7 +2324,7 @@ def ways_only(layers):
 def as_shares(layers):
     """The derivatives themselves are asked for, not their shares: do not divide by the sum."""
     effect = _push(layers[::-1])
-    return effect / effect.sum()
+    return effect / (effect.sum() or 1.0)
 
 
 @ex.wrong
@@ -1929,7 +2334,7 @@ def absolute(layers):
 
 
 @ex.right
-def way_by_way(layers):
+def path_by_path(layers):
     effect = {0: 1.0}
     for kernel, stride in layers[::-1]:
         below = {}
@@ -1940,11 +2345,16 @@ def way_by_way(layers):
     return np.array([effect.get(place, 0.0) for place in range(max(effect) + 1)])
 
 
+ex.equivalent(
+    "'np.convolve(kernel, spread)' for 'np.convolve(spread, kernel)' in 'effect = np.convolve(spread, kernel)'",
+    "a convolution's two arguments may be exchanged",
+)
+
 # %%
 check("4.5", influence_of)
 
 # %% [markdown]
-# **Exercise 4.6 ★★** Repair the test of "Debug it", so that it measures what its name says, and how much is missing.
+# **Exercise 4.6 ★** Repair the test of "Debug it", so that it measures what its name says, and how much is missing.
 
 
 # %%
@@ -1954,8 +2364,8 @@ def invariance_gap(layer, image, down, right):
     is invariant.
 
     layer: function from an image (H, W) to an array of features (h, w), of whatever size.
-    image (H, W): array of floats. down, right: whole pixels to move the content by; what
-    leaves at one edge comes back at the other.
+    image (H, W): array of floats, which stays as it is. down, right: whole pixels to move the
+    content by, negative for up and left; what leaves at one edge comes back at the other.
     Returns a float.
     Example: for layer = np.copy, image = [[0, 3, 5]], down = 0 and right = 1 it is 5:
     [[5, 0, 3]] against [[0, 3, 5]].
@@ -1973,6 +2383,11 @@ import numpy as np
 from scipy import ndimage
 
 ex = exercise("4.6", start="moved_along")
+ex.hints(
+    "What does a layer that is invariant put out for the moved image, and what for the image as it was?",
+    "The broken test moves three things. Which of them must not move, if the output has to stay as it was?",
+    "Compare layer(moved image) with layer(image), place by place, and take the largest absolute difference.",
+)
 
 
 def _layer(kind, kernel):
@@ -1983,6 +2398,8 @@ def _layer(kind, kernel):
             return features[: 2 * height, : 2 * width].reshape(height, 2, width, 2).max(axis=(1, 3))
         if kind == "global mean":
             return np.maximum(features, 0).mean(keepdims=True)
+        if kind == "smallest of each column":
+            return features.min(axis=0, keepdims=True)
         return features.mean(axis=1, keepdims=True) if kind == "mean of each row" else features
 
     return apply
@@ -1991,10 +2408,16 @@ def _layer(kind, kernel):
 @ex.cases
 def _(rng):
     yield "convolution", np.ones((1, 1)), np.array([[0.0, 3.0, 5.0]]), 0, 1
-    kinds = ["convolution", "pool", "global mean", "mean of each row"]
-    for i in range(24):
-        image, kernel = rng.normal(size=rng.integers(4, 9, 2)), rng.normal(size=(3, 3))
-        yield kinds[i % 4], kernel, image, *(int(v) for v in rng.integers(0, 4, 2))
+    kinds = ["convolution", "pool", "global mean", "mean of each row", "smallest of each column"]
+    falling = np.array([[9.0, 0, 0, 0], [0, 0, 0, 0]])
+    yield from (("pool", np.ones((1, 1)), falling, 0, right) for right in (1, -1, 2))
+    yield "smallest of each column", np.ones((1, 1)), np.array([[5.0, 1.0, 1.0]]), 0, -1
+    yield "convolution", np.ones((1, 1)), falling, 0, 0
+    yield "convolution", np.ones((1, 1)), falling, -1, -3
+    yield "convolution", np.ones((1, 1)), falling, 3, 9  # further than the image is large
+    for i in range(25):
+        image, kernel = rng.integers(-20, 20, rng.integers(4, 9, 2)) / 4, rng.integers(-4, 5, (3, 3)) / 2
+        yield kinds[i % 5], kernel, image, *(int(v) for v in rng.integers(-3, 5, 2))
 
 
 ex.shown_as("""
@@ -2004,6 +2427,7 @@ end = {
     "pool": lambda f: f[: len(f) // 2 * 2, : f.shape[1] // 2 * 2].reshape(len(f) // 2, 2, -1, 2).max(axis=(1, 3)),
     "global mean": lambda f: np.maximum(f, 0).mean(keepdims=True),
     "mean of each row": lambda f: f.mean(axis=1, keepdims=True),
+    "smallest of each column": lambda f: f.min(axis=0, keepdims=True),
 }[kind]
 invariance_gap(lambda x: end(ndimage.correlate(x, kernel, mode="wrap")), image, down, right)
 """)
@@ -2011,7 +2435,8 @@ invariance_gap(lambda x: end(ndimage.correlate(x, kernel, mode="wrap")), image, 
 
 @ex.drive
 def built(answer, kind, kernel, image, down, right):
-    return answer(_layer(kind, kernel), image, down, right)
+    gap = answer(_layer(kind, kernel), image, down, right)
+    return {"gap": gap, "image afterwards": image}
 
 
 @ex.oracle
@@ -2020,7 +2445,7 @@ def _(kind, kernel, image, down, right):
     rows, columns = (np.arange(size) for size in image.shape)
     came_from = np.ix_((rows - down) % len(rows), (columns - right) % len(columns))
     difference = _layer(kind, kernel)(image[came_from]) - _layer(kind, kernel)(image)
-    return float(max(difference.max(), -difference.min()))
+    return {"gap": float(max(difference.max(), -difference.min())), "image afterwards": image}
 
 
 @ex.wrong
@@ -2033,7 +2458,7 @@ def moved_along(layer, image, down, right):
 
 @ex.wrong
 def input_changes(layer, image, down, right):
-    """This measures how much the picture changes. How much the layer's output changes is asked for."""
+    """This measures how much the image changes. How much the layer's output changes is asked for."""
     return float(np.abs(np.roll(image, (down, right), axis=(0, 1)) - image).max())
 
 
@@ -2058,35 +2483,330 @@ def difference_of_maxima(layer, image, down, right):
 
 @ex.wrong
 def axes_exchanged(layer, image, down, right):
-    """Rows come before columns: you moved the picture down by `right` and to the right by `down`."""
+    """Rows come before columns: you moved the image down by `right` and to the right by `down`."""
     return float(np.abs(layer(np.roll(image, (right, down), axis=(0, 1))) - layer(image)).max())
 
 
 @ex.wrong
 def zeros_move_in(layer, image, down, right):
-    """What leaves the picture at one edge has to come back at the other; you let zeros in."""
-    moved = np.zeros(image.shape)
-    moved[down:, right:] = image[: image.shape[0] - down, : image.shape[1] - right]
+    """What leaves the image at one edge has to come back at the other; you let zeros in."""
+    moved = ndimage.shift(image, (down, right), order=0)
     return float(np.abs(layer(moved) - layer(image)).max())
 
 
 @ex.wrong
+def opposite(layer, image, down, right):
+    """Your image moves up and to the left; positive numbers ask for down and right."""
+    return float(np.abs(layer(np.roll(image, (-down, -right), axis=(0, 1))) - layer(image)).max())
+
+
+@ex.wrong
+def moves_the_image_itself(layer, image, down, right):
+    """You write the moved image into `image` itself, which belongs to the caller. Make a new array of it."""
+    image[:] = np.roll(image, (down, right), axis=(0, 1))
+    return float(np.abs(layer(image) - layer(image)).max())
+
+
+@ex.wrong
 def rows_only(layer, image, down, right):
-    """The picture has to move along both axes; yours moves down and not to the right."""
+    """The image has to move along both axes; yours moves down and not to the right."""
     return float(np.abs(layer(np.roll(image, down, axis=0)) - layer(image)).max())
 
 
 @ex.right
-def by_cutting(layer, image, down, right):
-    height, width = image.shape
-    tiled = np.tile(image, (3, 3))
-    top, left = height - down % height, width - right % width
-    after, before = layer(tiled[top : top + height, left : left + width]), layer(image)
-    return max(float(abs(a - b)) for a, b in zip(np.ravel(after), np.ravel(before)))
+def by_fetching(layer, image, down, right):
+    rows, columns = (np.arange(size) - move for size, move in zip(image.shape, (down, right)))
+    moved = image.take(rows, axis=0, mode="wrap").take(columns, axis=1, mode="wrap")
+    return float(np.linalg.norm(np.ravel(layer(moved) - layer(image)), np.inf))
 
+
+ex.equivalent(
+    "'layer(image) - layer(moved)' for 'layer(moved) - layer(image)' in 'return "
+    "float(np.abs(layer(moved) - layer(image)).max())'",
+    "the sign of a difference does not count in its absolute value",
+)
+ex.equivalent(
+    "by_fetching: 'layer(image) - layer(moved)' for 'layer(moved) - layer(image)' in 'return "
+    "float(np.linalg.norm(np.ravel(layer(moved) - layer...'",
+    "the sign of a difference does not count in its absolute value",
+)
 
 # %%
 check("4.6", invariance_gap)
+
+# %% [markdown]
+# **Exercise 4.7 ★★★** Mean or maximum? Let the network decide: write a Keras layer for global pooling that lies in
+# between, with one trained number.
+
+
+# %%
+# Exercise 4.7
+class GeneralizedMean(keras.layers.Layer):
+    """Global pooling by the generalised mean (Radenović et al., 2019). For each channel, with
+    the mean over all places: (mean of max(x, 0.001) ** p) ** (1 / p).
+
+    GeneralizedMean(p=3.0): a number >= 1, with which the layer's only weight begins. The weight
+    has shape () and is trained. Raises ValueError on making the layer where p is less than 1.
+    Called on feature maps (batch, H, W, C) of float32: a tensor (batch, C), through which
+    gradients flow to the feature maps and to the weight.
+    Example: for the feature map [[0, 1], [1, 2]] it is 1.000 with p = 1, which is the mean, and
+    1.866 with p = 20, not far from the maximum.
+    """
+
+    def __init__(self, p=3.0):
+        super().__init__()
+        ### BEGIN SOLUTION
+        if p < 1:
+            raise ValueError(f"p must be at least 1, and it is {p}")
+        self.p = self.add_weight(shape=(), initializer=keras.initializers.Constant(p), name="p")
+        ### END SOLUTION
+
+    def call(self, features):
+        ### BEGIN SOLUTION
+        powers = keras.ops.power(keras.ops.maximum(features, 0.001), self.p)
+        return keras.ops.power(keras.ops.mean(powers, axis=(1, 2)), 1 / self.p)
+        ### END SOLUTION
+
+
+# %% tags=["grading"]
+from course import gradient
+from course.exercises import exercise
+
+import keras
+import numpy as np
+
+ex = exercise("4.7", rtol=1e-3, atol=1e-5)
+ex.hints(
+    "`add_weight` makes a weight; in `__init__` already, for its shape depends on no input.",
+    "`keras.initializers.Constant(p)` begins a weight with p. In `call`, use the weight, not the number it began with.",
+    "Clip, power, mean over the axes 1 and 2, and the power 1 / p at the end, all with functions of `keras.ops`.",
+)
+
+
+@ex.cases
+def _(rng):
+    small = np.array([[0.0, 1.0], [1.0, 2.0]])[None, :, :, None]
+    yield {"p": 1.0}, small, 20.0
+    yield {"p": 20.0}, small, 1.0
+    yield {}, small, 2.0
+    yield {}, 2 - small, 4.0
+    yield {"p": 1}, -small, 2.0
+    yield {"p": 1.5}, np.arange(-3.0, 9).reshape(1, 2, 3, 2) / 4, 2.5
+    for p in (0.99, 0, -1.0):
+        yield {"p": p}, small, 2.0
+    for _ in range(8):
+        shape = *rng.integers(1, 4, 1), *rng.integers(2, 6, 2), *rng.integers(1, 4, 1)
+        p, learned = (float(p) for p in rng.integers(4, 25, 2) / 4)
+        yield {"p": p}, rng.integers(-2, 13, shape) / 4, learned
+
+
+ex.shown_as(
+    "layer = GeneralizedMean(**options)\nlayer(features.astype('float32'))\nlayer.set_weights([np.array(learned)])\n"
+    "layer(features.astype('float32'))"
+)
+
+
+@ex.drive
+def used(answer, options, features, learned):
+    layer = answer(**options)
+    if options.get("p", 3.0) < 1:
+        return "a layer"  # an error that comes later comes too late
+    features = features.astype("float32")
+    symbolic = layer(keras.Input(features.shape[1:]))
+    found = {
+        "shape of the output": tuple(symbolic.shape),
+        "shapes of the trained weights": [tuple(int(n) for n in one.shape) for one in layer.trainable_variables],
+        "output": keras.ops.convert_to_numpy(layer(keras.ops.convert_to_tensor(features))),
+    }
+    if found["shapes of the trained weights"] != [()]:
+        return found
+    layer.trainable_variables[0].assign(learned)
+
+    def total(features, p):
+        fixed = [one.value for one in layer.non_trainable_variables]
+        return keras.ops.sum(layer.stateless_call([p], fixed, features)[0])
+
+    p = np.float32(learned)
+    return found | {
+        "output after training": keras.ops.convert_to_numpy(layer(keras.ops.convert_to_tensor(features))),
+        "gradient of the summed output": {
+            "for the features": keras.ops.convert_to_numpy(gradient(lambda x: total(x, p), features)),
+            "for the weight": keras.ops.convert_to_numpy(gradient(lambda p: total(features, p), p)),
+        },
+    }
+
+
+@ex.oracle
+def _(options, features, learned):
+    p = options.get("p", 3.0)
+    if p < 1:
+        raise ValueError("p is less than 1")
+    x = np.maximum(features, 0.001)
+    outputs = [np.mean(x**power, axis=(1, 2), keepdims=True) ** (1 / power) for power in (p, learned)]
+    shares = (x / outputs[1]) ** learned / (x.shape[1] * x.shape[2])  # they sum to 1 over the places
+    by_p = outputs[1] / learned * (np.sum(shares * np.log(x), axis=(1, 2), keepdims=True) - np.log(outputs[1]))
+    return {
+        "shape of the output": (None, features.shape[3]),
+        "shapes of the trained weights": [()],
+        "output": outputs[0][:, 0, 0],
+        "output after training": outputs[1][:, 0, 0],
+        "gradient of the summed output": {
+            "for the features": np.where(features > 0.001, shares * outputs[1] / x, 0),
+            "for the weight": by_p.sum(),
+        },
+    }
+
+
+class _Base(keras.layers.Layer):
+    axes, trainable_p = (1, 2), True
+
+    def __init__(self, p=3.0):
+        super().__init__()
+        self.check(p)
+        self.number = p
+        self.p = self.add_weight(shape=(), initializer=keras.initializers.Constant(p), trainable=self.trainable_p)
+
+    def check(self, p):
+        if p < 1:
+            raise ValueError("p is less than 1")
+
+    def exponent(self):
+        return self.p
+
+    def call(self, x):
+        powers = keras.ops.power(self.clipped(x), self.exponent())
+        return self.root(self.over_places(powers))
+
+    def clipped(self, x):
+        return keras.ops.maximum(x, 0.001)
+
+    def over_places(self, powers):
+        return keras.ops.mean(powers, axis=self.axes)
+
+    def root(self, mean):
+        return keras.ops.power(mean, 1 / self.exponent())
+
+
+@ex.wrong
+class number_kept(_Base):
+    """Your layer has a weight, but computes with the number that it began with: training would change nothing."""
+
+    def exponent(self):
+        return float(self.number)
+
+
+@ex.wrong
+class not_trained(_Base):
+    """p has to be a weight that is trained; your layer has none. A plain number, or trainable=False, stays as it is."""
+
+    trainable_p = False
+
+
+@ex.wrong
+class without_root(_Base):
+    """This is the mean of the powers. The power 1 / p of that mean is still missing."""
+
+    def root(self, mean):
+        return mean
+
+
+@ex.wrong
+class a_sum(_Base):
+    """You took the sum over the places, which is a p-norm. The mean is asked for, so that p = 1 gives average
+    pooling."""
+
+    def over_places(self, powers):
+        return keras.ops.sum(powers, axis=self.axes)
+
+
+@ex.wrong
+class over_channels_too(_Base):
+    """Each channel has its own mean: pool over height and width, the axes 1 and 2, and keep batch and channels."""
+
+    axes = (1, 2, 3)
+
+
+@ex.wrong
+class keeps_the_places(_Base):
+    """The output has the shape (batch, C); yours still has the two axes of the places, of size 1."""
+
+    def over_places(self, powers):
+        return keras.ops.mean(powers, axis=self.axes, keepdims=True)
+
+
+@ex.wrong
+class absolute_values(_Base):
+    """Negative numbers count as 0.001; you took their absolute values."""
+
+    def clipped(self, x):
+        return keras.ops.maximum(keras.ops.abs(x), 0.001)
+
+
+@ex.wrong
+class never_refuses(_Base):
+    """The pooling is right, but a p of less than 1 has to be refused with a ValueError when the layer is made, in
+    `__init__`."""
+
+    def check(self, p):
+        pass
+
+
+@ex.wrong
+class refuses_one(_Base):
+    """p = 1 is allowed: it gives average pooling. Only less than 1 has to be refused."""
+
+    def check(self, p):
+        if p <= 1:
+            raise ValueError("p is too small")
+
+
+@ex.wrong
+class without_gradient(_Base):
+    """The output is right, but no gradient reaches the feature maps: layers below yours could not learn."""
+
+    def clipped(self, x):
+        return keras.ops.stop_gradient(keras.ops.maximum(x, 0.001))
+
+
+@ex.right
+class by_logarithms(keras.layers.Layer):
+    def __init__(self, p=3.0):
+        super().__init__()
+        if not p >= 1:
+            raise ValueError("p is too small")
+        self.start = float(p)
+
+    def build(self, _):
+        self.exponent = self.add_weight(initializer=lambda shape, dtype: keras.ops.full(shape, self.start, dtype))
+
+    def call(self, x):
+        logarithms = keras.ops.log(keras.ops.maximum(x, 0.001)) * self.exponent
+        places = x.shape[1] * x.shape[2]
+        mean = keras.ops.logsumexp(logarithms, axis=(1, 2)) - np.log(places)
+        return keras.ops.exp(mean / self.exponent)
+
+
+ex.equivalent(
+    "'self.add_weight(initializer=keras.initializers.Constant(p...' for 'self.add_weight(shape=(), "
+    "initializer=keras.initializers....' in 'self.p = self.add_weight(shape=(), "
+    "initializer=keras.init...'",
+    "() is the default shape",
+)
+ex.equivalent(
+    "features is changed in place in 'def call(self, features):'",
+    "a tensor of TensorFlow cannot be changed in place",
+)
+ex.equivalent(
+    "by_logarithms: _ is always the first one in 'def build(self, _):'",
+    "the shape of the input is not used",
+)
+ex.equivalent(
+    "by_logarithms: x is changed in place in 'def call(self, x):'",
+    "a tensor of TensorFlow cannot be changed in place",
+)
+
+# %%
+check("4.7", GeneralizedMean)
 
 # %% [markdown]
 # ## Summary card
@@ -2095,32 +2815,26 @@ check("4.6", invariance_gap)
 # |---|---|---|
 # | jump | $J_l = s_l J_{l-1}$ | (4.1) |
 # | receptive field | $r_l = r_{l-1} + d_l (k_l - 1) J_{l-1}$ | (4.2) |
-# | offset | $a_l = a_{l-1} - p_l J_{l-1}$; unit $u$ sees $a_l + uJ_l$ to $a_l + uJ_l + r_l - 1$ | (4.3) |
-# | small kernels | $m$ layers of 3 × 3: $9mC^2$ weights; one of as much sight: $(2m+1)^2C^2$ | (4.4) |
-# | pooling | the maximum, or the mean, of each window of each channel | (4.5) |
-# | its gradient | all to the largest pixel; or the same share to each | (4.6) |
-# | invariance | a mean or maximum over all places does not change when features move | (4.7) |
-# | effective field | $\sigma^2 = \sum_l (d_l J_{l-1})^2 (k_l^2 - 1)/12$, so $\sqrt{L}$ against $L$ | (4.8) |
-# | random weights | $\mathbb{E}[g^2] = v^L \cdot$ number of ways | (4.9) |
+# | offset | $a_l = a_{l-1} - p_l J_{l-1}$; unit $u$ sees from $a_l{+}uJ_l$ on | (4.3) |
+# | small kernels | $9mC^2$ weights against $(2m+1)^2C^2$ | (4.4) |
+# | pooling | maximum or mean of each window of each channel | (4.5) |
+# | its gradient | all to the largest pixel, or equal shares | (4.6) |
+# | invariance | global pooling does not change when features move | (4.7) |
+# | effective field | $\mathrm{Var}[x] = \sum_l (d_l J_{l-1})^2 (k_l^2 - 1)/12$ | (4.8) |
+# | random weights | $\mathbb{E}[g^2] = \mathrm{Var}[w]^m \cdot$ number of paths | (4.9) |
 #
 # ## References
 #
-# - G. Alain and Y. Bengio, *Understanding intermediate layers using linear classifier probes*, 2016, arXiv:1610.01644.
-# - A. Araujo, W. Norris and J. Sim, *Computing receptive fields of convolutional neural networks*, 2019, Distill.
-# - A. Azulay and Y. Weiss, *Why do deep convolutional networks generalize so poorly to small image transformations?*,
-#   2019, Journal of Machine Learning Research.
-# - K. Fukushima, *Neocognitron: a self-organizing neural network model for a mechanism of pattern recognition
-#   unaffected by shift in position*, 1980.
-# - R. Girshick, J. Donahue, T. Darrell and J. Malik, *Rich feature hierarchies for accurate object detection and
-#   semantic segmentation*, 2014.
-# - D. Hubel and T. Wiesel, *Receptive fields, binocular interaction and functional architecture in the cat's visual
-#   cortex*, 1962.
-# - M. Lin, Q. Chen and S. Yan, *Network in network*, 2013, arXiv:1312.4400.
-# - W. Luo, Y. Li, R. Urtasun and R. Zemel, *Understanding the effective receptive field in deep convolutional neural
-#   networks*, 2016, arXiv:1701.04128.
-# - D. Scherer, A. Müller and S. Behnke, *Evaluation of pooling operations in convolutional architectures for object
-#   recognition*, 2010.
-# - K. Simonyan and A. Zisserman, *Very deep convolutional networks for large-scale image recognition*, 2015,
-#   arXiv:1409.1556.
-# - F. Yu and V. Koltun, *Multi-scale context aggregation by dilated convolutions*, 2016, arXiv:1511.07122.
-# - M. Zeiler and R. Fergus, *Visualizing and understanding convolutional networks*, 2014, arXiv:1311.2901.
+# - Alain, Bengio, *Linear classifier probes*, 2016, arXiv:1610.01644.
+# - Araujo, Norris, Sim, *Computing receptive fields*, 2019, Distill.
+# - Azulay, Weiss, *Why do deep convolutional networks generalize so poorly [...]?*, 2019.
+# - Fukushima, *Neocognitron*, 1980.
+# - Girshick, Donahue, Darrell, Malik, *Rich feature hierarchies*, 2014.
+# - Hubel, Wiesel, *Receptive fields [...] in the cat's visual cortex*, 1962.
+# - Lin, Chen, Yan, *Network in network*, 2013, arXiv:1312.4400.
+# - Luo et al., *Understanding the effective receptive field*, 2016, arXiv:1701.04128.
+# - Radenović, Tolias, Chum, *Fine-tuning CNN image retrieval*, 2019, arXiv:1711.02512.
+# - Scherer, Müller, Behnke, *Evaluation of pooling operations*, 2010.
+# - Simonyan, Zisserman, *Very deep convolutional networks*, 2015, arXiv:1409.1556.
+# - Yu, Koltun, *Multi-scale context aggregation*, 2016, arXiv:1511.07122.
+# - Zeiler, Fergus, *Visualizing and understanding convolutional networks*, 2014, arXiv:1311.2901.
