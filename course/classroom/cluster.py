@@ -2,21 +2,21 @@
 
 import base64
 import tempfile
-import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 from course.classroom.sandbox import available
-from course.classroom.workers import Worker, fault
+from course.classroom.workers import Crew, Pool
+from course.grading.submission import SIZE_LIMIT
 
-_kept = threading.local()  # Dask may run several jobs of one process side by side, in threads
-_numbers = iter(range(1000))
+NAME = "course-grader"
 
 
 class ClusterError(Exception):
     """The cluster cannot be used; the message says why."""
 
 
-class Cluster:
+class Cluster(Crew):
     """Workers of a Dask cluster, on other machines. Each needs the course, and bubblewrap, installed; notebooks travel
     with their jobs, the key stays here. A job whose machine is lost is given to another."""
 
@@ -25,51 +25,56 @@ class Cluster:
             from dask.distributed import Client
         except ImportError:
             raise ClusterError("--cluster needs dask.distributed: pip install -e '.[cluster]'") from None
-        self.setup = setup
         try:
             self.client = Client(address, timeout=20, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ClusterError(f"there is no Dask scheduler at {address}: {error}") from None
+        self.client.register_plugin(_plugin(setup), name=NAME)
+        self.executor = self.client.get_executor(pure=False, retries=2)
 
-    def __enter__(self):
-        return self
+    def share(self, asked):
+        return self.client.scatter(asked, broadcast=True)
 
-    def run_one(self, job):
-        """The report on one job, for which one waits."""
-        return self.submit(job).result()
-
-    def submit(self, job):
-        notebook = base64.b64encode(Path(job["path"]).read_bytes()).decode()
-        return self.client.submit(run_there, job, notebook, self.setup, pure=False, retries=2)
-
-    def run(self, jobs):
-        """Yields (task, report) for each of the pairs (task, job), as they come."""
-        from dask.distributed import as_completed
-
-        tasks = {}
-        for task, job in jobs:
-            tasks[self.submit(job)] = task
-        with self.client.as_current():
-            finished = as_completed(list(tasks))
-        for future in finished:
-            try:
-                report = future.result()
-            except Exception as error:
-                report = fault(f"the cluster lost it: {type(error).__name__}: {error}")
-            yield tasks.pop(future), report
+    def submit(self, asked, job):
+        try:
+            with open(job["path"], "rb") as stream:
+                data = stream.read(SIZE_LIMIT + 1)  # one byte too many is refused there in words
+        except OSError as error:
+            future, name = Future(), Path(job["path"]).name
+            reason = f"{name} cannot be read: {error.strerror}"
+            future.set_result({"status": "invalid", "reason": reason, "exercises": {}, "answers": {}, "seconds": 0.0})
+            return future
+        return self.executor.submit(run_there, asked, job, base64.b64encode(data).decode())
 
     def __exit__(self, *_):
+        self.executor.shutdown(wait=False)
+        self.client.unregister_worker_plugin(NAME)
         self.client.close()
 
 
-def run_there(job, notebook, setup):
+def _plugin(setup):
+    """What keeps a pool of workers on each machine of the cluster, and ends them when the grader leaves."""
+    from dask.distributed import WorkerPlugin
+
+    class Grading(WorkerPlugin):
+        def setup(self, worker):
+            self.pool = Pool(setup)
+
+        def teardown(self, worker):
+            self.pool.close()
+
+    return Grading()
+
+
+def run_there(asked, job, notebook):
     """On a machine of the cluster: run one job with its notebook (base64); its report. Raises RuntimeError where this
     machine has no sandbox and submissions must have one, so that the scheduler tries another."""
-    if setup.sandboxed and (why := available()):
+    from dask.distributed import get_worker
+
+    pool = get_worker().plugins[NAME].pool
+    if pool.setup.sandboxed and (why := available()):
         raise RuntimeError(f"this machine cannot lock submissions in: {why}")
-    if getattr(_kept, "setup", None) != setup:
-        _kept.worker, _kept.setup = Worker(next(_numbers), setup), setup
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "submission.ipynb"
+    with tempfile.TemporaryDirectory(prefix="course-") as folder:
+        path = Path(folder) / Path(job["path"]).name
         path.write_bytes(base64.b64decode(notebook))
-        return _kept.worker.run(job | {"path": str(path)})
+        return pool.run(asked, job | {"path": str(path)})

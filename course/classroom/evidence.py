@@ -13,48 +13,37 @@ from course.exercises.hints import diagnose
 
 @dataclass
 class Judgement:
-    """What the key says of a submission's evidence. right, of: secret cases. hint: of the known mistake, or "".
-    public: the explanation on a case that every learner can see, or ""."""
+    """What a key says of evidence. right, of: cases. hint: of the known mistake, or "". text: what a learner is shown,
+    or ""."""
 
     state: str
     right: int
     of: int
     hint: str = ""
-    public: str = ""
+    text: str = ""
 
 
-def judge(secret, public, evidence):
+def judge(key, evidence):
     """Judge evidence, which may be anything at all: a form that `asking.hand_over` did not make is simply not right.
-
-    secret, public: the ExerciseKeys of the class and of the learner.
-    """
-    count = secret.count
+    key: an ExerciseKey."""
+    count = key.count
     try:
-        outcomes = [values.decode_outcome(form) for form in _listed(evidence, "cases", count)]
-        shown = [values.decode_outcome(form) for form in _listed(evidence, "public", None)]
+        outcomes = [values.decode_outcome(form) for form in _listed(evidence, count)]
     except values.WireError:
         return Judgement("wrong", 0, count, hint="the check handed over something that is no result")
-    judged = judging.judge(secret, outcomes)
+    judged = judging.judge(key, outcomes)
     if judged.state in ("passed", "open"):
         return Judgement(judged.state, judged.right, count)
     if judged.first is None:
         return Judgement("wrong", 0, count, hint="the check did not hand over a result for each case")
-    return Judgement(
-        judged.state, judged.right, count, diagnose(secret, outcomes), _public_explanation(public, evidence, shown)
-    )
+    name = evidence.get("name")
+    name = name[:80] if isinstance(name, str) and name.isidentifier() else "answer"
+    text = judging.explain(key, judged, outcomes, name, hints=False)[0]
+    return Judgement(judged.state, judged.right, count, diagnose(key, outcomes), text)
 
 
-def _listed(evidence, key, count):
-    listed = evidence.get(key, []) if isinstance(evidence, dict) else []
-    if not isinstance(listed, list) or len(listed) > max(count or 0, 10_000):
+def _listed(evidence, count):
+    listed = evidence.get("cases") if isinstance(evidence, dict) else None
+    if not isinstance(listed, list) or len(listed) > count:
         raise values.WireError("not a list of outcomes")
     return listed
-
-
-def _public_explanation(public, evidence, outcomes):
-    judged = judging.judge(public, outcomes)
-    if judged.first is None:
-        return ""
-    name = evidence.get("name")
-    name = name if isinstance(name, str) and name.isidentifier() else "answer"
-    return judging.explain(public, judged, outcomes, name, hints=False)[0]

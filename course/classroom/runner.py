@@ -1,10 +1,10 @@
 """Grading a class: which submissions, in which order, by which workers, and results that survive anything."""
 
+import contextlib
 import hashlib
 import json
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,16 +13,20 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 from course import __version__
-from course.classroom import evidence, layout
+from course.classroom import layout
 from course.classroom.cluster import Cluster, ClusterError
+from course.classroom.judge import Judge
+from course.classroom.results import SCHEMA, Results, ResultsError, log
 from course.classroom.sandbox import Limits
 from course.classroom.workers import Crew, Setup
 from course.exercises import keys
 from course.exercises.keys import ChapterKey
-from course.files import write
 
 CELL_SECONDS = 30
 NOTEBOOK_SECONDS = 120
+JUDGING = ("comparing", "exercises", "grading", "classroom/evidence", "classroom/worker")  # what verdicts rest on
+ONLY_SECRET = "it is right on the cases that everybody sees, and not on others of the same kind"
+BLAMED = "it ended the grader's own process, twice, in which the reference's answer runs: is it an attack?"
 
 
 class GraderError(Exception):
@@ -65,14 +69,9 @@ class Reference:
             raise GraderError(f"the key of chapter {self.key.number} is no class's key: make one with course key")
 
     @cached_property
-    def questions(self):
-        """The part that a worker gets, as text."""
-        return keys.as_text(self.key.questions_only())
-
-    @cached_property
     def digests(self):
         """By exercise, of all that its verdict rests on."""
-        state = f"{__version__}{json.dumps(self.key.definitions)}"
+        state = f"{__version__}{judging_code()}{json.dumps(self.key.definitions)}"
         return {
             number: hashlib.sha256(f"{state}{one.digest}{self.public.exercises[number].digest}".encode()).hexdigest()
             for number, one in self.key.exercises.items()
@@ -83,16 +82,25 @@ class Reference:
         """What the definitions import: what a zygote loads ahead."""
         return imported("\n".join(self.key.definitions))
 
-    def job(self, path, wanted, options):
-        """The worker's job for one notebook and some exercises."""
-        return {
-            "path": str(path),
-            "key": self.questions,
-            "public": {number: self.public.exercises[number].questions for number in wanted},
-            "exercises": list(wanted),
-            "cell_seconds": options.cell_seconds,
-            "seconds": options.seconds,
-        }
+    @cached_property
+    def asked(self):
+        """The part of a worker's job that all submissions of the chapter share."""
+        public = {number: one.questions for number, one in self.public.exercises.items()}
+        return {"key": keys.as_text(self.key.questions_only()), "public": public}
+
+
+def job(path, wanted, options):
+    """The rest of a worker's job: one notebook and some exercises."""
+    times = {"cell_seconds": options.cell_seconds, "seconds": options.seconds}
+    return {"path": str(path), "exercises": list(wanted), **times}
+
+
+@cache
+def judging_code():
+    """SHA-256 of the code that verdicts rest on."""
+    package = Path(__file__).resolve().parent.parent
+    files = [path for name in JUDGING for path in (sorted((package / name).glob("*.py")) or [package / f"{name}.py"])]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def read_secret(path):
@@ -124,48 +132,50 @@ def imported(source):
     return [name for name in names if name.split(".")[0] not in ("course", "__future__")]
 
 
-def verdicts(reference, report, wanted):
-    """The exercises' part of a result: a worker's report, judged with the key."""
-    found = []
-    for number in wanted:
-        key, one = reference.key.exercises[number], report["exercises"][number]
-        row = {
-            "exercise": number,
-            "state": one["state"],
-            "right": 0,
-            "cases": key.count,
-            "points": 0,
-            "of": key.points,
-            "hint": "",
-            "message": one["message"],
-            "note": one["note"],
-            "seconds": one["seconds"],
-        }
-        if one["state"] == "passed":  # so far only: the check ran to its end and handed something over
-            judged = evidence.judge(key, reference.public.exercises[number], one["evidence"])
-            row |= {"state": judged.state, "right": judged.right, "hint": judged.hint, "message": judged.public}
-            if judged.state == "passed":
-                row["points"] = row["of"]
-            elif one["untouched"]:  # such as code to mend, which is wrong as it stands
-                row |= {"state": "open", "right": 0, "hint": "", "message": ""}
-        found.append(row)
-    return found
+def verdicts(reference, report, wanted, judge):
+    """The exercises' part of a result: a worker's report, judged with the keys. An answer passes that is right on the
+    cases that everybody sees and on the class's; what is told of a failure comes from the former."""
+    return [_verdict(reference, number, report["exercises"][number], judge) for number in wanted]
 
 
-def self_test(reference, run, options):
-    """Verify that the reference scores full marks and the blank notebook none, before anyone is graded. run: gives the
-    report on a job."""
+def _verdict(reference, number, one, judge):
+    key = reference.key.exercises[number]
+    row = {
+        "exercise": number, "state": one["state"], "right": 0, "cases": key.count, "points": 0, "of": key.points,
+        "hint": "", "message": one["message"], "note": one["note"], "seconds": one["seconds"],
+    }  # fmt: skip
+    if one["state"] != "passed":
+        return row
+    judged = judge(
+        f"public {reference.key.number}", number, one["evidence"]
+    )  # so far the check has only run to its end
+    if judged.state == "passed":
+        secret = one["secret"]
+        row["seconds"] = round(row["seconds"] + secret["seconds"], 2)
+        if secret["state"] != "passed":
+            return row | {"state": secret["state"], "message": ONLY_SECRET}
+        judged = judge(f"secret {reference.key.number}", number, secret["evidence"])
+        judged.text = "" if judged.state == "passed" else ONLY_SECRET
+    if judged.state != "passed" and one["untouched"]:  # such as code to mend, which is wrong as it stands
+        return row | {"state": "open", "message": ""}
+    row |= {"state": judged.state, "right": judged.right, "cases": judged.of, "hint": judged.hint}
+    return row | {"message": judged.text, "points": row["of"] if judged.state == "passed" else 0}
+
+
+def self_test(reference, crew, judge, options):
+    """Verify that the reference scores full marks and the blank notebook none, before anyone is graded."""
     key, wanted = reference.key, list(reference.key.exercises)
     stubs = {number: one.stub for number, one in key.exercises.items()}
+    asked = crew.share(reference.asked)
     for answers, right in ((key.solutions, True), (stubs, False)):
         with tempfile.TemporaryDirectory(prefix="course-") as folder:
             path = Path(folder) / "self-test.ipynb"
             cells = [{"cell_type": "code", "metadata": {}, "source": source} for source in answers.values()]
             path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-            report = run(reference.job(path, wanted, options))
+            report = crew.submit(asked, job(path, wanted, options)).result()
         if report["status"] != "ran":
             raise GraderError(f"chapter {key.number}: the grader's self-test could not run: {report['reason']}")
-        for row in verdicts(reference, report, wanted):
+        for row in verdicts(reference, report, wanted, judge):
             if (row["state"] == "passed") != right:
                 which = "the reference's own answer does not pass" if right else "the blank notebook passes"
                 raise GraderError(
@@ -174,57 +184,32 @@ def self_test(reference, run, options):
                 )
 
 
-class Results:
-    """The folder of results: a JSON file for each student and chapter, written whole."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-
-    def path(self, student, stem):
-        return self.folder / "results" / layout.safe_name(student) / f"{stem}.json"
-
-    def load(self, student, stem):
-        """The stored result, or None where there is none or it is not whole."""
-        try:
-            return json.loads(self.path(student, stem).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-
-    def save(self, result, stem):
-        """Store a result by rename; an earlier one that was different goes to history."""
-        if not self.folder.is_dir():
-            raise GraderError(
-                f"the output folder {self.folder} has vanished; put it back, and run the same command again"
-            )
-        path = self.path(result["student"], stem)
-        if path.exists():
-            kept = self.folder / "history" / path.parent.name
-            kept.mkdir(parents=True, exist_ok=True)
-            count = len(list(kept.glob(f"{stem}.*.json"))) + 1
-            shutil.copy2(path, kept / f"{stem}.{count}.json")
-        write(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-
-
 def grade_class(options, class_key, say: Callable = lambda *_: None):
     """Grade every submission that needs it. Returns (all results, Unread files, References by chapter).
 
     class_key: gives the class's ChapterKey for a chapter's number and a function that reads the secret, or makes it,
-    for keys that are drawn now. say: called with an event's name and
-    what belongs to it: ("found", submissions, unread), ("sealing", chapter), ("begin", to do, already done),
-    ("graded", result). Raises GraderError. A killed run goes on where it stopped.
+    for keys that are drawn now. say: called with an event's name and what belongs to it: ("found", submissions,
+    unread), ("sealing", chapter), ("begin", to do, already done), ("graded", result). Raises GraderError. A killed run
+    goes on where it stopped.
     """
     stems = {number: keys.load(number).stem for number in keys.known()}
-    with tempfile.TemporaryDirectory(prefix="course-") as workspace:
+    results = Results(options.out)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(results.taken())
+        except ResultsError as error:
+            raise GraderError(str(error)) from None
+        workspace = stack.enter_context(tempfile.TemporaryDirectory(prefix="course-"))
         found, unread = layout.discover(options.submissions, stems, Path(workspace))
         if options.students:
             found = [one for one in found if one.student in options.students]
         say("found", found, unread)
+        log.info("%d submissions, %d files not understood", len(found), len(unread))
         secret = cache(partial(read_secret, options.seed_file or options.out / "secret-seed"))
         references = {}
         for number in sorted({one.chapter for one in found}):
             say("sealing", number)
             references[number] = Reference(class_key(number, secret), keys.load(number))
-        results = Results(options.out)
         todo, done = plan(found, references, results, options)
         modules = sorted({name for reference in references.values() for name in reference.modules})
         say("begin", todo, done)
@@ -265,31 +250,64 @@ def file_digest(path):
 
 def work(todo, done, references, results, modules, options, say):
     """Let the workers grade what is to do; the first error that is the grader's own stops everything."""
-    jobs = ((task, references[task[0].chapter].job(task[0].path, task[1], options)) for task in todo)
     setup = Setup(modules, options.limits, options.sandboxed)
+    given = {f"secret {number}": reference.key for number, reference in references.items()}
+    given |= {f"public {number}": reference.public for number, reference in references.items()}
     try:
-        with Cluster(setup, options.cluster) if options.cluster else Crew(setup, min(options.jobs, len(todo))) as crew:
-            for reference in references.values():
-                self_test(reference, crew.run_one, options)
+        crew = Cluster(setup, options.cluster) if options.cluster else Crew(setup, min(options.jobs, len(todo)))
+        with crew, Judge(given) as judge:
+            for number, reference in references.items():
+                self_test(reference, crew, judge.judge, options)
+                log.info("chapter %s: the reference passes, the blank notebook does not", number)
+            shared = {number: crew.share(reference.asked) for number, reference in references.items()}
+            jobs = ((task, shared[task[0].chapter], job(task[0].path, task[1], options)) for task in todo)
             for task, report in crew.run(jobs):
-                result = conclude(task, report, references[task[0].chapter], options)
-                results.save(result, references[task[0].chapter].key.stem)
+                reference = references[task[0].chapter]
+                if report["status"] == "fault":
+                    report = find_the_one_to_blame(task, report, reference, crew, judge.judge, options)
+                result = conclude(task, report, reference, judge.judge, options)
+                results.save(result, reference.key.stem)
+                log.info("%r, chapter %s: %s, %.1f s %s", task[0].student, task[0].chapter, result["status"],
+                         result["seconds"], result["reason"])  # fmt: skip
                 done.append(result)
                 say("graded", result)
-    except ClusterError as error:
+    except (ClusterError, ResultsError) as error:
         raise GraderError(str(error)) from None
 
 
-def conclude(task, report, reference, options):
+def find_the_one_to_blame(task, report, reference, crew, judge, options):
+    """The report on a submission for which the grader has failed twice. Where its self-test passes, it is the
+    submission's doing: each answer is run by itself, and those that end the grader again have crashed."""
+    one, wanted, *_ = task
+    log.warning("%r, chapter %s: %s", one.student, one.chapter, report["reason"])
+    try:
+        self_test(reference, crew, judge, options)
+    except GraderError as error:
+        return report | {"reason": f"{report['reason']}; {error}"}
+    asked, found = crew.share(reference.asked), {"status": "ran", "reason": "", "exercises": {}, "answers": {}}
+    seconds = report["seconds"]
+    for number in wanted:
+        alone = crew.submit(asked, job(one.path, [number], options)).result()
+        if alone["status"] == "invalid":
+            return alone
+        blamed = {"state": "crashed", "message": BLAMED, "note": "", "seconds": 0.0}
+        found["exercises"] |= alone["exercises"] if alone["status"] == "ran" else {number: blamed}
+        found["answers"] |= alone["answers"]
+        seconds += alone["seconds"]
+    return found | {"seconds": round(seconds, 2)}
+
+
+def conclude(task, report, reference, judge, options):
     """The result of one submission, as it is stored."""
     one, wanted, old, digest = task
     rows = {row["exercise"]: row for row in (old["exercises"] if old else [])}
     status = {"ran": "graded"}.get(report["status"], report["status"])
     if report["status"] == "ran":
-        rows.update({row["exercise"]: row for row in verdicts(reference, report, wanted)})
+        rows.update({row["exercise"]: row for row in verdicts(reference, report, wanted, judge)})
     digests = dict(old["digests"]["exercises"]) if old else {}
     digests.update({number: reference.digests[number] for number in wanted})
     return {
+        "schema": SCHEMA,
         "student": one.student,
         "chapter": one.chapter,
         "file": one.shown,

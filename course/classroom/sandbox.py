@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import select
 import shutil
@@ -21,8 +22,16 @@ from course.grading.plugin import WatchedKernel
 PACKAGE = Path(__file__).resolve().parent.parent
 PREFIX = "course-kernels-"
 FIRST_UID = 61_000  # the grader that runs as root drops to one of these, a worker each
-MESSAGE_BYTES = 20_000_000  # one message from a kernel; more is cut off with the connection
+MESSAGE_BYTES = 8_000_000  # one message from a kernel; more is cut off with the connection
+QUEUE = 100  # messages that wait to be read
 START_SECONDS = 60
+DENIED = (
+    ". This system keeps ordinary programs from making user namespaces, as Ubuntu does from 23.10 on (AppArmor). Give "
+    "bubblewrap the right: write a profile /etc/apparmor.d/bwrap that holds 'abi <abi/4.0>, include <tunables/global> "
+    "profile bwrap /usr/bin/bwrap flags=(unconfined) { userns, }' and run sudo systemctl reload apparmor. Only where "
+    "there is no AppArmor, or that is not enough: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0, or "
+    "kernel.unprivileged_userns_clone=1 on Debian, which give it to every program"
+)
 
 
 class SandboxError(Exception):
@@ -49,7 +58,9 @@ def available():
         return "bubblewrap is not installed (sudo apt install bubblewrap, or sudo dnf install bubblewrap)"
     tried = subprocess.run([command, "--unshare-all", "--ro-bind", "/", "/", "true"], capture_output=True, text=True)
     if tried.returncode:
-        return f"bubblewrap cannot make a sandbox here: {tried.stderr.strip()[:200]}"
+        said = tried.stderr.strip()
+        denied = re.search(r"uid map|user namespace|Operation not permitted|Permission denied", said)
+        return f"bubblewrap is here but cannot make a sandbox: {said[:200]}{DENIED if denied else ''}"
     return None
 
 
@@ -91,6 +102,9 @@ def command(connections, worker, modules):
     # and the answers, and a key what is expected.
     words += ["--tmpfs", str(PACKAGE / "keys")]
     words += ["--bind", str(connections), "/conn", "--chdir", "/tmp"]
+    # What the user owns would be writable, and there for the next submission: bubblewrap's own folders most of all.
+    for folder in (PACKAGE / "keys", "/dev", "/"):
+        words += ["--remount-ro", str(folder)]
     for name, value in environment().items():
         words += ["--setenv", name, value]
     return words + ["--", *python]
@@ -130,9 +144,10 @@ class Zygote:
         sweep()
         # Short: a socket's path has at most 107 characters. With our number, so that `sweep` can tell whose it was.
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
-        self.folder.chmod(0o711)
         self.slots = 0
         self.owner = FIRST_UID + worker if os.geteuid() == 0 else None
+        if self.owner:  # mkdtemp's folder is its owner's alone
+            os.chown(self.folder, self.owner, self.owner)
         self.sandboxed, self.log = sandboxed, tempfile.TemporaryFile()
         if sandboxed:
             words = command(self.folder, worker, modules)
@@ -206,7 +221,7 @@ class Zygote:
         """A new folder that one kernel will see as /run/kernel, with the questions in it. Returns its path."""
         self.slots += 1
         folder = self.folder / str(self.slots)
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
         (folder / "questions").write_text(json.dumps(questions), encoding="utf-8")
         return folder
 
@@ -215,7 +230,7 @@ class SandboxedKernel(WatchedKernel):
     """nbval's kernel, forked from a zygote behind the wall. Has the same methods."""
 
     def __init__(self, zygote, questions, limit):
-        self.limit, self.bytes, self.reply = limit, 0, {}
+        self.prepare(limit)
         self.zygote, self.folder = zygote, zygote.slot(questions)
         run = "/run/kernel" if zygote.sandboxed else str(self.folder)
         inside = {"ip": f"{run}/s", "transport": "ipc", "key": secrets.token_hex(16).encode()}
@@ -229,10 +244,18 @@ class SandboxedKernel(WatchedKernel):
         self.kc = BlockingKernelClient()
         self.kc.load_connection_info(outside | numbers)
         self.kc.context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
+        self.kc.context.setsockopt(zmq.RCVHWM, QUEUE)
         self.kc.context.setsockopt(zmq.LINGER, 0)  # never wait to deliver something to a kernel that is gone
         self.kc.start_channels(hb=False)
-        self.kc.wait_for_ready(timeout=START_SECONDS)
-        self._ensure_iopub_up()
+        try:
+            self.kc.wait_for_ready(timeout=START_SECONDS)
+            self._ensure_iopub_up()
+        except BaseException:
+            self.stop()
+            raise
+
+    def why_ended(self):
+        return self.km.why or super().why_ended()
 
     def stop(self):
         self.kc.stop_channels()
@@ -244,12 +267,16 @@ class SandboxedKernel(WatchedKernel):
 class _Remote:
     """The part of a KernelManager that nbval uses, for a kernel that the zygote has forked."""
 
+    why = ""  # it is no longer alive, where that is known
+
     def __init__(self, zygote, slot):
         self.zygote = zygote
         self.pid = zygote.ask(do="fork", slot=slot, limits=asdict(zygote.limits))["pid"]
 
     def is_alive(self):
-        return self.zygote.ask(do="alive", pid=self.pid)["alive"]
+        told = self.zygote.ask(do="alive", pid=self.pid)
+        self.why = told.get("why", "")
+        return told["alive"]
 
     def interrupt_kernel(self):
         self.zygote.ask(do="interrupt", pid=self.pid)

@@ -8,20 +8,23 @@ import contextlib
 import io
 import json
 import os
-import sys
+import resource
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from course.classroom import sandbox
+from course.classroom import processes, sandbox
 from course.exercises import keys
 from course.exercises.asking import MIME
 from course.grading import plugin, submission
+
+MEMORY_MB = 2000  # of this process, which is not walled in: to read a notebook of 50 MB takes half of it
+HANDED_OVER = "what the check handed over is no result"
 
 
 @dataclass
@@ -42,14 +45,13 @@ class Job:
         """The key, read."""
         return keys.from_text(self.key, "the class's key", "make it anew")
 
-    @cached_property
-    def questions(self):
+    def questions(self, secret):
         """What a kernel gets: by exercise, as `asking.hand_over` reads it."""
+        asked = self.chapter.exercises
         return {
             number: {
-                "cases": self.chapter.exercises[number].questions,
-                "public": self.public[number],
-                "driver": self.chapter.exercises[number].driver,
+                "cases": asked[number].questions if secret else self.public[number],
+                "driver": asked[number].driver,
             }
             for number in self.exercises
         }
@@ -57,9 +59,12 @@ class Job:
 
 @dataclass
 class Report:
-    """What came out. status: "ran", "invalid" (the file) or "fault" (the grader). exercises: by number, with state,
-    message, note, seconds, evidence (as untrusted as its sender) and untouched (whether the answer is still the blank
-    one). answers: the sources that were run."""
+    """What came out. status: "ran", "invalid" (the file) or "fault" (the grader). answers: the sources that were run.
+
+    exercises: by number, what came of the cases that everybody sees: state, message, note, seconds, evidence (as
+    untrusted as its sender) and untouched (whether the answer is still the blank one); under "secret" the same of the
+    class's cases, or None where they were not asked. An answer can put what it was asked into any text, so that no text
+    of those may be shown."""
 
     status: str = "ran"
     reason: str = ""
@@ -72,22 +77,30 @@ class SealedNotebook(plugin.GradedNotebook):
     """A submission, assembled with the sealed reference."""
 
     cell_kind = property(lambda self: SealedCell)
-    job = cells = zygote = deadline = None
+    job = cells = zygote = deadline = secret = None
 
     def assembly(self):
         return assemble(self.job, self.cells)
 
     def start_kernel(self):
-        self.kernel = sandbox.SandboxedKernel(self.zygote, self.job.questions, self.limit)
+        self.kernel = sandbox.SandboxedKernel(self.zygote, self.job.questions(self.secret), self.limit)
 
 
 class SealedCell(plugin.GradedCell):
     """A cell of a submission."""
 
     evidence = None
+    rest = False  # whether the time for all cells together, and not that for one, is its limit
 
     def patience(self, asked):
-        return min(self.parent.job.cell_seconds, max(self.parent.deadline - time.monotonic(), 0.01))
+        left = max(self.parent.deadline - time.monotonic(), 0.01)
+        self.rest = left < self.parent.job.cell_seconds
+        return min(self.parent.job.cell_seconds, left)
+
+    def too_long(self, seconds):
+        if self.rest:
+            return f"it did not end within {self.parent.job.seconds:g} seconds, the time for all answers together"
+        return super().too_long(seconds)
 
     def run_cell(self):
         try:
@@ -100,11 +113,24 @@ class SealedCell(plugin.GradedCell):
             what = f"its kernel sent something that is no message ({type(error).__name__})"
             raise plugin.Ended(self.cell_num, what, self.cell.source) from None
 
+    def run_check(self, began):
+        try:
+            super().run_check(began)
+        except (plugin.nbval.NbCellError, sandbox.SandboxError):
+            raise
+        except Exception as error:  # nor may what it sent make a fault of the grader of it
+            of, what = self.cell.metadata["course"]["points"], f"its check cannot be read ({type(error).__name__})"
+            self.verdict = plugin.Verdict(self.exercise, "crashed", what, "", "", 0, of, 0.0)
+            self.fail(what)
+
     def accept(self):
         for output in reversed(self.test_outputs):
             metadata = output.get("metadata")
             if isinstance(metadata, dict) and MIME in metadata:
-                self.evidence = metadata[MIME]
+                try:
+                    self.evidence = json.loads(json.dumps(metadata[MIME], allow_nan=False))
+                except (ValueError, TypeError, RecursionError):
+                    return {"state": "wrong", "message": HANDED_OVER}
                 return {"message": ""}
         return {"state": "wrong", "message": "the check handed nothing over"}
 
@@ -132,16 +158,18 @@ def assemble(job, cells):
 
 
 class _Collect:
-    """The pytest plugin of one run: makes the notebook, keeps what came out."""
+    """The pytest plugin of one run: makes the notebook, keeps what came out. secret: whether the class's cases are
+    asked, or those that everybody sees."""
 
-    def __init__(self, job, cells, zygote):
-        self.job, self.cells, self.zygote, self.report = job, cells, zygote, Report()
+    def __init__(self, job, cells, zygote, secret):
+        self.job, self.cells, self.zygote, self.secret, self.report = job, cells, zygote, secret, Report()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collect_file(self, file_path, parent):
         yield
         notebook = SealedNotebook.from_parent(parent, path=file_path)
         notebook.job, notebook.cells, notebook.zygote = self.job, self.cells, self.zygote
+        notebook.secret = self.secret
         notebook.deadline = time.monotonic() + self.job.seconds
         return [notebook]
 
@@ -174,7 +202,21 @@ def run(job, zygote):
         cells = submission.read_cells(job.path)
     except submission.BadNotebook as error:
         return Report("invalid", str(error))
-    collector = _Collect(job, cells, zygote)
+    report = _ask(job, cells, zygote, secret=False)
+    handed_over = [number for number, one in report.exercises.items() if one["state"] == "passed"]
+    secret = Report()
+    if report.status == "ran" and handed_over:
+        secret = _ask(replace(job, exercises=handed_over), cells, zygote, secret=True)
+        report.status, report.reason = secret.status, secret.reason
+    for number, one in report.exercises.items():
+        one["secret"] = secret.exercises.get(number)
+    report.seconds = round(time.monotonic() - began, 2)
+    return report
+
+
+def _ask(job, cells, zygote, secret):
+    """The Report on a job's exercises, with the cases of one kind, in a kernel of its own."""
+    collector = _Collect(job, cells, zygote, secret)
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
         # pytest gets a file of our own making by name; the submission itself is only ever read as data.
         stand_in = Path(folder) / "submission.ipynb"
@@ -184,38 +226,34 @@ def run(job, zygote):
         with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
             pytest.main([*arguments, "--rootdir", folder, str(stand_in)], plugins=[collector])
     report = collector.report
-    report.seconds = round(time.monotonic() - began, 2)
     if report.status == "ran" and set(report.exercises) != set(job.exercises):
         report.status, report.reason = "fault", f"no verdict for every exercise: {noise.getvalue()[-800:]}"
     return report
 
 
 def main():
-    """Obey: the first line sets the worker up, each further one is a job."""
-    channel = os.dup(1)
-    os.dup2(2, 1)  # nothing that this process or a library prints may be taken for a report
-    setup = json.loads(sys.stdin.readline())
+    """Obey: the first message sets the worker up, each further one is a job."""
+    answer, told = processes.answerer(), processes.messages()
+    setup = next(told)
     limits = sandbox.Limits(**setup["limits"])
     try:
         zygote = sandbox.Zygote(setup["worker"], setup["modules"], limits, setup["sandboxed"])
     except sandbox.SandboxError as error:  # every job is told why
-        for _ in sys.stdin:
-            _write(channel, json.dumps(Report("fault", str(error)).__dict__).encode() + b"\n")
+        for _ in told:
+            answer(Report("fault", str(error)).__dict__)
         return
+    with contextlib.suppress(ValueError, OSError):  # a lower limit may be there already
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_MB * 2**20, hard))
     with zygote:
-        for line in sys.stdin:
+        for job in told:
             try:
-                report = run(Job(**json.loads(line)), zygote)
+                report = run(Job(**job), zygote)
             except Exception as error:
                 report = Report("fault", f"{type(error).__name__}: {error}")
-            _write(channel, json.dumps(report.__dict__).encode() + b"\n")
+            answer(report.__dict__)
             if zygote.process.poll() is not None:
                 break
-
-
-def _write(channel, data):
-    while data:
-        data = data[os.write(channel, data) :]
 
 
 if __name__ == "__main__":

@@ -1,20 +1,16 @@
-"""Workers as the grader sees them: processes that are replaced when they die, and a crew of them on this machine."""
+"""Workers as the grader sees them: processes that are replaced when they fail, on this machine or on a cluster's."""
 
-import contextlib
-import json
-import os
-import queue
-import select
-import subprocess
-import sys
+import logging
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 
+from course.classroom import processes
 from course.classroom.sandbox import Limits
 
 GRACE_SECONDS = 60  # beyond its own limits, after which a worker is taken for stuck
 RECYCLE = 100  # submissions after which a worker is replaced, so that nothing can pile up
+log = logging.getLogger("course.grader")
 
 
 @dataclass(frozen=True)
@@ -26,117 +22,113 @@ class Setup:
     sandboxed: bool = True
 
 
+def fault(reason):
+    """The report of a job that the grader could not do."""
+    return {"status": "fault", "reason": reason, "exercises": {}, "answers": {}, "seconds": 0.0}
+
+
 class Worker:
-    """A worker process, as the runner sees it; replaced when it dies, hangs or has done its share."""
+    """A worker process; replaced when it dies, hangs or has done its share."""
 
     def __init__(self, number, setup):
         self.number, self.setup = number, setup
-        self.process, self.done = None, 0
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "course.classroom.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if not os.environ.get("COURSE_DEBUG") else None,
-        )
-        self._send({"worker": self.number, **asdict(self.setup)})
-        self.done = 0
-
-    def _send(self, message):
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-        self.process.stdin.flush()
+        self.process, self.done, self.closed = None, 0, False
 
     def run(self, job):
-        """The report on one job. A worker that fails is replaced and the job tried once more."""
-        for attempt in (1, 2):
-            try:
-                if self.process is None or self.process.poll() is not None or self.done >= RECYCLE:
-                    self.stop()
-                    self.start()
-                self._send(job)
-                report = self._receive(job["seconds"] + GRACE_SECONDS + (0 if self.done else 60))
-                self.done += 1
-                if report["status"] != "fault" or attempt == 2:
-                    return report
-                reason = report["reason"]
-            except (OSError, ValueError) as error:
-                reason = f"the worker failed: {error}"
+        """The report on one job, a dict as `worker.Job` takes it. A worker that fails is replaced, and the job tried
+        once more."""
+        for _ in range(2):
+            report = self.attempt(job)
+            if report["status"] != "fault" or self.closed:
+                break
+            log.warning("worker %d: %s", self.number, report["reason"])
             self.stop()
-        return fault(reason)
+        return report
 
-    def _receive(self, seconds):
-        deadline, data = time.monotonic() + seconds, b""
-        while not data.endswith(b"\n"):
-            ready, _, _ = select.select([self.process.stdout], [], [], max(deadline - time.monotonic(), 0))
-            if not ready:
-                raise OSError(f"no report within {seconds:.0f} seconds")
-            more = os.read(self.process.stdout.fileno(), 1 << 20)
-            if not more:
-                raise OSError("it ended")
-            data += more
-        return json.loads(data)
+    def attempt(self, job):
+        try:
+            if self.done >= RECYCLE or self.process and not self.process.is_alive():
+                self.stop()
+            if self.process is None:
+                self.start()
+            self.process.send(job)
+            report = self.process.receive(2 * job["seconds"] + GRACE_SECONDS + (0 if self.done else 60))
+            self.done += 1
+            return report
+        except processes.Lost as error:
+            return fault(f"the worker failed: {error}")
+
+    def start(self):
+        self.process = processes.Process("course.classroom.worker", {"worker": self.number, **asdict(self.setup)})
+        self.done = 0
+        if self.closed:  # meanwhile, by another thread
+            self.process.kill()
 
     def stop(self):
-        if self.process is None:
-            return
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()
+        if self.process:
+            self.process.close()
+            self.process = None
+
+    def kill(self):
+        """End it for good, also while another thread waits for its report."""
+        self.closed = True
+        if process := self.process:
+            process.kill()
+
+
+class Pool:
+    """The workers of one machine: as many as there are jobs at a time."""
+
+    def __init__(self, setup):
+        self.setup, self.all, self.idle, self.lock = setup, [], [], threading.Lock()
+
+    def run(self, asked, job):
+        """The report on one job, by a worker that has nothing to do. asked: the part of the job that a chapter's jobs
+        share."""
+        with self.lock:
+            if not self.idle:
+                self.all.append(Worker(len(self.all), self.setup))
+                self.idle.append(self.all[-1])
+            worker = self.idle.pop()
         try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-        self.process = None
+            return worker.run(asked | job)
+        finally:
+            with self.lock:
+                self.idle.append(worker)
+
+    def close(self):
+        """End all workers, at once."""
+        for worker in self.all:
+            worker.kill()
 
 
 class Crew:
-    """Workers of this machine, a thread each to talk to it."""
+    """Whoever does the jobs: the workers of this machine. A context manager; leaving it ends them, and what they do."""
 
     def __init__(self, setup, jobs):
-        self.workers = [Worker(number, setup) for number in range(max(1, jobs))]
-        self.stop, self.finished = threading.Event(), queue.Queue()
+        self.pool, self.executor = Pool(setup), ThreadPoolExecutor(max(1, jobs))
+
+    def submit(self, asked, job):
+        """The Future of the report on one job."""
+        return self.executor.submit(self.pool.run, asked, job)
+
+    def share(self, asked):
+        """What a chapter's jobs share, sent once to where they are done."""
+        return asked
+
+    def run(self, jobs):
+        """Yields (task, report) for each of the triples (task, asked, job), as they come."""
+        futures = {self.submit(asked, job): task for task, asked, job in jobs}
+        for future in as_completed(futures):
+            try:
+                report = future.result()
+            except Exception as error:
+                report = fault(f"it was lost: {type(error).__name__}: {error}")
+            yield futures.pop(future), report
 
     def __enter__(self):
         return self
 
-    def run_one(self, job):
-        """The report on one job, for which one waits."""
-        return self.workers[0].run(job)
-
-    def run(self, jobs):
-        """Yields (task, report) for each of the pairs (task, job), as they come."""
-        waiting, count = queue.Queue(), 0
-        for pair in jobs:
-            waiting.put(pair)
-            count += 1
-        self.threads = [threading.Thread(target=self.serve, args=(w, waiting), daemon=True) for w in self.workers]
-        for thread in self.threads:
-            thread.start()
-        for _ in range(count):
-            task, report = self.finished.get()
-            if isinstance(report, BaseException):
-                raise report
-            yield task, report
-
-    def serve(self, worker, waiting):
-        with contextlib.suppress(queue.Empty):
-            while not self.stop.is_set():
-                task, job = waiting.get_nowait()
-                try:
-                    self.finished.put((task, worker.run(job)))
-                except BaseException as error:
-                    self.finished.put((task, error))
-
     def __exit__(self, *_):
-        self.stop.set()
-        for thread in getattr(self, "threads", ()):
-            thread.join()
-        for worker in self.workers:
-            worker.stop()
-
-
-def fault(reason):
-    """The report of a job that the grader could not do."""
-    return {"status": "fault", "reason": reason, "exercises": {}, "answers": {}, "seconds": 0.0}
+        self.pool.close()
+        self.executor.shutdown(cancel_futures=True)

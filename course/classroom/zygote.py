@@ -2,16 +2,17 @@
 
 Loading TensorFlow takes seconds, a fork milliseconds. Each kernel gets namespaces of its own (user, mount, process,
 IPC, host name), an empty temporary folder and home, limits, and no capability; it sees no other process, and dies
-with all it started when its first process is killed. The zygote only ever imports: no operation runs in it, so that
-its threads' state may be forked.
+with all it started when its first process is killed. Nothing that it can write to is there for the next one. The zygote
+only ever imports: no operation runs in it, so that its threads' state may be forked.
 
 It is told what to do in lines of JSON on its standard input, and answers each with one line on its standard output:
 
     {"do": "fork", "slot": "7", "limits": {...}}   ->  {"pid": 12}
-    {"do": "alive", "pid": 12}                     ->  {"alive": true}
+    {"do": "alive", "pid": 12}                     ->  {"alive": true}, or {"alive": false, "why": "..."}
     {"do": "interrupt" or "kill", "pid": 12}       ->  {"done": true}
 """
 
+import contextlib
 import ctypes
 import importlib
 import json
@@ -22,6 +23,8 @@ import signal
 import sys
 import time
 
+from course.classroom.syscalls import call, libc, refuse_calls
+
 CONNECTIONS = "/conn"  # a folder per slot, shared with the grader; a kernel sees only its own, as RUN
 RUN = "/run/kernel"
 HOME = "/run/home"
@@ -29,24 +32,23 @@ NEW_NAMESPACES = 0x00020000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
 START_SECONDS = 30
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _call(result):
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+WATCH_SECONDS = 0.1  # between two looks at the memory of the kernels
+WHY = {  # what a learner is told of the signal that ended a kernel
+    signal.SIGXCPU: "its processor time is used up",
+    signal.SIGSEGV: "it crashed (segmentation fault)",
+    signal.SIGABRT: "it crashed (abort)",
+    signal.SIGBUS: "it crashed (bus error)",
+}
 
 
 def _mount(source, target, kind, flags, options=""):
-    _call(_libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()))
+    call(libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()))
 
 
 def private_world(slot, limits):
     """Give this process, and those it forks, namespaces and folders of their own. For a process with one thread."""
     uid, gid = os.getuid(), os.getgid()
-    _call(_libc.unshare(NEW_NAMESPACES))
+    call(libc.unshare(NEW_NAMESPACES))
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         with open(f"/proc/self/{name}", "w") as stream:
             stream.write(text)
@@ -73,11 +75,43 @@ def private_world(slot, limits):
     _mount("none", "/proc", "none", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
+def memory_of(kernel, most):
+    """MiB that a kernel and all that it started use, with what they share among them counted once; the kernel's own
+    libraries are not counted. Where `most` cannot be reached, the answer is a larger number that costs less to find."""
+    processes, pages = family(kernel), 0
+    for pid in processes:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/statm") as stream:
+            pages += int(stream.read().split()[1])
+    if (resident := pages * resource.getpagesize() / 2**20) <= most:
+        return resident
+    kib = 0
+    for pid in processes:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as stream:
+            found = dict(line.split()[:2] for line in stream if line.endswith("kB\n"))
+            kib += sum(int(found.get(name, 0)) for name in ("Pss_Anon:", "Pss_Shmem:", "SwapPss:"))
+    return kib / 1024
+
+
+def family(first):
+    """The process ids of a process and of all that it started; the first one of a process namespace is also parent to
+    whatever lost its own."""
+    children = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stream:
+            parent = int(stream.read().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(pid))
+    found = [first]
+    for pid in found:
+        found += children.get(pid, ())
+    return found
+
+
 def set_limits(limits, walled):
     """Set this process's limits, for good. Outside of a user namespace the number of processes counts all that the
     user runs, and is left alone."""
+    seconds = limits["cpu_seconds"]
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))  # the first one says why, the second one ends it
     wanted = {
-        "RLIMIT_CPU": limits["cpu_seconds"],
         "RLIMIT_DATA": limits["memory_mb"] * 2**20,
         "RLIMIT_FSIZE": limits["disk_mb"] * 2**20,
         "RLIMIT_NOFILE": 256,
@@ -94,11 +128,11 @@ def set_limits(limits, walled):
 
 def give_up_rights():
     """Drop every capability, for good. Threads started later inherit this."""
-    _call(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    call(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     for capability in range(64):
-        _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
-    _call(_libc.capset(header, (ctypes.c_uint32 * 6)()))
+    call(libc.capset(header, (ctypes.c_uint32 * 6)()))
 
 
 def start_kernel(connection_file):
@@ -137,6 +171,7 @@ def fork_kernel(slot, limits, walled):
             os.waitpid(keeper, 0)
             raise OSError(told or "the kernel could not be started")
         return keeper, int(told[4:])
+    kernel = None
     try:
         run, home = (RUN, HOME) if walled else (slot, f"{slot}/home")
         if walled:
@@ -153,8 +188,9 @@ def fork_kernel(slot, limits, walled):
             close_everything()
             set_limits(limits, walled)
             if walled:
-                _call(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+                call(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
                 give_up_rights()
+                refuse_calls()
             start_kernel(f"{run}/kernel.json")
         # The kernel makes its sockets in RUN; then nothing more may be written there, for RUN is the grader's disk.
         # The keeper does this, being the one that still has the right to.
@@ -168,10 +204,13 @@ def fork_kernel(slot, limits, walled):
         os.write(writing, f"pid {kernel}".encode())
         close_everything()
         _, status = os.waitpid(kernel, 0)
-        os._exit(0)
+        os._exit(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0)
     except BaseException as error:
+        if kernel:
+            os.kill(kernel, signal.SIGKILL)
         os.write(writing, f"{type(error).__name__}: {error}".encode())
-        os._exit(1)
+    finally:
+        os._exit(1)  # whatever happened: a forked process must not go on as the zygote
 
 
 def main(walled, modules):
@@ -182,47 +221,62 @@ def main(walled, modules):
     import ipykernel.kernelapp  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
 
-    keepers = {}
+    kernels = Kernels(walled)
     reply({"ready": True, "package": os.path.dirname(os.path.dirname(os.path.abspath(__file__)))})
     while True:
-        while not select.select([0], [], [], 1.0)[0]:
-            reap(keepers)
+        while not select.select([0], [], [], WATCH_SECONDS if kernels.running else 1.0)[0]:
+            kernels.look_after()
         line = sys.stdin.buffer.raw.readline()
         if not line:
             break
-        reap(keepers)
-        request = json.loads(line)
+        kernels.look_after()
         try:
-            reply(obey(request, keepers, walled))
+            reply(kernels.obey(json.loads(line)))
         except OSError as error:
             reply({"error": str(error)})
-    for kernel in keepers.values():
-        os.kill(kernel, signal.SIGKILL)
+    for kernel in list(kernels.running):
+        kernels.end(kernel)
 
 
-def obey(request, keepers, walled):
-    if request["do"] == "fork":
-        keeper, kernel = fork_kernel(request["slot"], request["limits"], walled)
-        keepers[keeper] = kernel
-        return {"pid": kernel}
-    pid = request["pid"]
-    alive = pid in keepers.values()
-    if request["do"] == "alive":
-        return {"alive": alive}
-    if alive:
-        os.kill(pid, {"interrupt": signal.SIGINT, "kill": signal.SIGKILL}[request["do"]])
-    if request["do"] == "kill":
-        for keeper in [k for k, kernel in keepers.items() if kernel == pid]:
-            os.waitpid(keeper, 0)
-            del keepers[keeper]
-    return {"done": True}
+class Kernels:
+    """The kernels of a zygote. running: by kernel's pid, (its keeper's pid, its limits). ended: by pid, why it did."""
 
+    def __init__(self, walled):
+        self.walled, self.running, self.ended = walled, {}, {}
 
-def reap(keepers):
-    """Forget the kernels that have ended."""
-    for keeper in list(keepers):
-        if os.waitpid(keeper, os.WNOHANG)[0]:
-            del keepers[keeper]
+    def obey(self, request):
+        """Do what a request says, and return the answer to it."""
+        if request["do"] == "fork":
+            keeper, kernel = fork_kernel(request["slot"], request["limits"], self.walled)
+            self.running[kernel] = keeper, request["limits"]
+            self.ended.clear()  # asked for no more: a worker has one kernel at a time
+            return {"pid": kernel}
+        pid = request["pid"]
+        alive = pid in self.running
+        if request["do"] == "alive":
+            return {"alive": alive} if alive else {"alive": False, "why": self.ended.get(pid, "")}
+        if request["do"] == "kill":
+            self.end(pid)
+        elif alive:
+            os.kill(pid, signal.SIGINT)
+        return {"done": True}
+
+    def look_after(self):
+        """Forget the kernels that have ended, and end those that use too much memory."""
+        for kernel, (keeper, limits) in list(self.running.items()):
+            ended, status = os.waitpid(keeper, os.WNOHANG)
+            if ended:
+                del self.running[kernel]
+                self.ended[kernel] = WHY.get(os.waitstatus_to_exitcode(status), "")
+            elif self.walled and memory_of(kernel, limits["memory_mb"]) > limits["memory_mb"]:
+                self.end(kernel)
+                self.ended[kernel] = f"it used more than {limits['memory_mb']} MB of memory"
+
+    def end(self, kernel):
+        """Kill a kernel, and with it all that it started."""
+        if kernel in self.running:
+            os.kill(kernel, signal.SIGKILL)
+            os.waitpid(self.running.pop(kernel)[0], 0)
 
 
 def reply(message):

@@ -6,44 +6,43 @@ import inspect
 import re
 import textwrap
 
+MOST_LETTERS = 100_000  # of a cell that is read as Python: a parser takes a thousand times the memory of its text
 EXERCISE = re.compile(r"^[ \t]*#[ \t]*exercise[ \t]+(\d+\.\d+)\b.*$", re.IGNORECASE | re.MULTILINE)
+
+
+def parsed(source):
+    """The statements of a cell, or None where it is no Python, or too long to be read."""
+    if len(source) > MOST_LETTERS:
+        return None
+    try:
+        return ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def defined_name(source):
     """The name of the function or class that an answer cell completes, or None."""
-    try:
-        body = ast.parse(source).body
-    except SyntaxError:
-        return None
-    names = [node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    names = [node.name for node in parsed(source) or () if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     return names[0] if names else None
 
 
 def defines(source, name):
     """Whether a cell defines `name` at its top level."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+    body = parsed(source) or ()
     return any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name for node in body)
 
 
 def compiles(source):
     """Whether a cell is Python by its syntax."""
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    return parsed(source) is not None
 
 
 def untouched(source, stub):
     """Whether an answer cell is still the one that the learner was given: comments and spaces apart."""
     if source.strip() == stub.strip():
         return True
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-        return ast.dump(ast.parse(source)) == ast.dump(ast.parse(stub))
-    return False
+    given, found = parsed(stub), parsed(source)
+    return None not in (given, found) and list(map(ast.dump, found)) == list(map(ast.dump, given))
 
 
 def is_stub(answer, name, stub):
@@ -58,12 +57,8 @@ def is_stub(answer, name, stub):
 def names_made(source):
     """The names that a cell makes at its top level: imported, defined or given a value; a dict from each to the first
     line of the statement that makes it, in order."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
     found, lines = {}, source.splitlines()
-    for statement in body:
+    for statement in parsed(source) or ():
         for name in _made(statement):
             found.setdefault(name, lines[statement.lineno - 1].strip())
     return found

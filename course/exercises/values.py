@@ -1,8 +1,8 @@
 """Values as JSON: numbers, texts, arrays, and containers of them. Nothing else.
 
 So they stand in a key, and so they cross the sandbox's wall. What comes out of the sandbox was written by somebody's
-answer: it is data of the kinds below or it is refused, and decoding it runs no code. Arrays travel as base64 of their
-bytes with shape and type.
+answer: it is data of the kinds below, and not too much of it, or it is refused; decoding it runs no code. Arrays travel
+as base64 of their bytes with shape and type.
 """
 
 import base64
@@ -18,6 +18,11 @@ from course.exercises.outcomes import Outcome, Raised
 ARRAY_KINDS = "biufc"
 ARRAY_TYPE = re.compile(f"[<|][{ARRAY_KINDS}][0-9]{{1,2}}")  # NumPy runs a parser on what a type's name may hold
 MOST_DEPTH = 20
+MOST_NODES = 200_000  # numbers, texts, arrays and containers in one value; an array counts as one
+MOST_DIMENSIONS = 32
+MOST_SIZE = 50_000_000  # numbers in an array; of a shape with a zero in it, the product of the others
+MOST_DIGITS = 1000
+MOST_KEYS = 10_000  # of a dict
 
 
 class WireError(ValueError):
@@ -52,36 +57,70 @@ def encode(value, depth=0):
     raise WireError(f"a {type(value).__name__} is no number, text, array or container of them")
 
 
-def decode(form, depth=0):
-    """The value that `encode` made `form` of; raises WireError for anything else."""
-    if depth > MOST_DEPTH:
-        raise WireError("containers nested too deeply")
-    if form is None or isinstance(form, (bool, str, int, float)):
-        return form
-    if isinstance(form, list):
-        return [decode(item, depth + 1) for item in form]
-    try:
+def decode(form):
+    """The value that `encode` made `form` of; raises WireError for anything else, and for what is too large."""
+    return _Decoder().value(form, 0)
+
+
+class _Decoder:
+    """Decodes one value, and counts what it is made of."""
+
+    def __init__(self):
+        self.nodes = 0
+
+    def value(self, form, depth):
+        self.nodes += 1
+        if depth > MOST_DEPTH:
+            raise WireError("containers nested too deeply")
+        if self.nodes > MOST_NODES:
+            raise WireError(f"more than {MOST_NODES:,} values")
+        if form is None or isinstance(form, (bool, str, int, float)):
+            return form
+        if isinstance(form, list):
+            return self.items(form, depth)
+        try:
+            match form:
+                case {"array": str(data), "dtype": str(name), "shape": list(shape)} if len(form) == 3:
+                    return _array(data, name, shape)
+                case {"int": str(text)} if len(form) == 1 and len(text) < MOST_DIGITS:
+                    return int(text)
+                case {"float": "nan" | "inf" | "-inf" as text} if len(form) == 1:
+                    return float(text)
+                case {"complex": [real, imaginary]} if len(form) == 1:
+                    return complex(self.value(real, depth + 1), self.value(imaginary, depth + 1))
+                case {"tuple": list(items)} if len(form) == 1:
+                    return tuple(self.items(items, depth))
+                case {"dict": list(pairs)} if len(form) == 1 and len(pairs) <= MOST_KEYS:
+                    return {self.key(k, depth): self.value(v, depth + 1) for k, v in pairs}
+        except WireError:
+            raise
+        except (TypeError, ValueError, OverflowError) as error:
+            raise WireError(str(error)[:200]) from None
+        raise WireError("not a value of the wire format")
+
+    def items(self, forms, depth):
+        return [self.value(item, depth + 1) for item in forms]
+
+    def key(self, form, depth):
+        """A dict's key: a plain value, or a tuple of such. Python hashes whole numbers alike that differ by a multiple
+        of 2**61 - 1, which makes a dict of such numbers slow: none above what JSON knows is one here."""
         match form:
-            case {"array": str(data), "dtype": str(name), "shape": list(shape)} if len(form) == 3:
-                if not ARRAY_TYPE.fullmatch(name) or not all(type(n) is int and n >= 0 for n in shape):
-                    raise WireError("not an array of numbers")
-                array = np.frombuffer(base64.b64decode(data, validate=True), np.dtype(name)).reshape(shape).copy()
-                return array if shape else array[()]
-            case {"int": str(text)} if len(form) == 1 and len(text) < 1000:
-                return int(text)
-            case {"float": "nan" | "inf" | "-inf" as text} if len(form) == 1:
-                return float(text)
-            case {"complex": [real, imaginary]} if len(form) == 1:
-                return complex(decode(real, depth + 1), decode(imaginary, depth + 1))
             case {"tuple": list(items)} if len(form) == 1:
-                return tuple(decode(item, depth + 1) for item in items)
-            case {"dict": list(pairs)} if len(form) == 1:
-                return {decode(k, depth + 1): decode(v, depth + 1) for k, v in pairs}
-    except WireError:
-        raise
-    except (TypeError, ValueError, OverflowError) as error:
-        raise WireError(str(error)) from None
-    raise WireError("not a value of the wire format")
+                plain = items
+            case _:
+                plain = [form]
+        if any(isinstance(item, (list, dict)) for item in plain):
+            raise WireError("not a key: texts, numbers and tuples of them are")
+        return self.value(form, depth + 1)
+
+
+def _array(data, name, shape):
+    if not ARRAY_TYPE.fullmatch(name) or not all(type(n) is int and n >= 0 for n in shape):
+        raise WireError("not an array of numbers")
+    if len(shape) > MOST_DIMENSIONS or math.prod(n or 1 for n in shape) > MOST_SIZE:
+        raise WireError("an array that is too large")
+    array = np.frombuffer(base64.b64decode(data, validate=True), np.dtype(name)).reshape(shape).copy()
+    return array if shape else array[()]
 
 
 def encode_outcome(outcome):

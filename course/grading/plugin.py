@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import time
+from collections import deque
 from dataclasses import asdict, dataclass
 from queue import Empty
 
@@ -23,6 +24,8 @@ from course.grading import submission
 CELL_SECONDS = 60  # for a graded cell, unless --nbval-cell-timeout says otherwise
 RESTORE_SECONDS = 10
 CELL_BYTES = 1_000_000  # of output of a graded cell
+MESSAGE_BYTES = 200  # that a message counts beside its content
+READ_SECONDS = 10  # to interrupt a cell that takes too long, and to read what it has sent
 NBVAL_SECONDS = 2000  # nbval's own default, which no learner wants to wait for
 PROCESS_ENDED = "the Python process ended: is there an exit() or quit() in the answer?"
 SNAPSHOT = "import course.grading.isolation as _i; _i.snapshot(get_ipython().user_ns); del _i"
@@ -59,41 +62,92 @@ class Verdict:
 
 
 class WatchedKernel(RunningKernel):
-    """nbval's kernel, which also notices at once that the process has died, and stops a flood of output."""
+    """nbval's kernel, which also notices at once that the process has died, stops a flood of output, keeps deadlines
+    whatever the process sends meanwhile, and gives messages whose parts are of the kinds that they should be."""
+
+    deadline = None  # of the cell that runs, on the monotonic clock
 
     def __init__(self, *args, limit=None, **kwargs):
-        self.limit, self.bytes, self.reply = limit, 0, {}
+        self.prepare(limit)
         super().__init__(*args, **kwargs)
+
+    def prepare(self, limit):
+        self.limit, self.bytes, self.reply, self.read = limit, 0, {}, deque()
 
     def await_reply(self, msg_id, timeout=None):
         """Wait for the reply to a request; raises Empty after `timeout` seconds and KernelGone on a dead kernel."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
+        while deadline is None or time.monotonic() < deadline:
             try:
-                message = self.get_message("shell", timeout=0.5)
+                message = self.kc.get_shell_msg(timeout=0.25)
             except Empty:
                 if not self.is_alive():
-                    raise KernelGone(PROCESS_ENDED) from None
-                if deadline is not None and time.monotonic() > deadline:
-                    raise
-                continue
-            if message["parent_header"].get("msg_id") == msg_id:
-                self.reply = message["content"]
-                return
+                    raise KernelGone(self.why_ended()) from None
+            else:
+                if message["parent_header"].get("msg_id") == msg_id:
+                    self.reply = message["content"]
+                    return
+            # Left in its queue, what a cell sends would take any amount of memory.
+            while deadline is None or time.monotonic() < deadline:
+                try:
+                    self.read.append(self.next_output(0))
+                except Empty:
+                    break
+        raise Empty
 
     def get_message(self, stream, timeout=None):
-        message = super().get_message(stream, timeout)
-        if stream == "iopub" and message["msg_type"] in ("stream", "display_data", "execute_result", "error"):
-            self.bytes += len(str(message["content"]))
-            if self.limit and self.bytes > self.limit:
-                raise Flood(f"it printed more than {self.limit // 1_000_000} MB: take out the print")
+        if self.read and stream == "iopub":
+            return self.read.popleft()
+        if self.deadline is not None:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise Empty
+            timeout = left if timeout is None else min(timeout, left)
+        # nbval's own method formats every message for a log that nobody reads, which takes seconds for a large one.
+        return self.next_output(timeout) if stream == "iopub" else self.kc.get_shell_msg(timeout=timeout)
+
+    def next_output(self, timeout):
+        """The next message about what a cell does. Raises Empty, and Flood where the cell has sent too much."""
+        message = self.kc.get_iopub_msg(timeout=timeout)
+        self.bytes += MESSAGE_BYTES + len(str(message["content"]))
+        if self.limit and self.bytes > self.limit:
+            raise Flood(f"it printed more than {self.limit // 1_000_000} MB: take out the print")
+        message["content"] = tidy(message["msg_type"], message["content"])
         return message
+
+    def why_ended(self):
+        """Why the process is gone, as far as one can tell."""
+        return PROCESS_ENDED
 
     def quietly(self, code, seconds=CELL_SECONDS):
         """Run code that is not a cell's, and wait for it; raises RuntimeError where it fails."""
         self.await_reply(self.kc.execute(code, silent=True, store_history=False), timeout=seconds)
         if self.reply.get("status") != "ok":
             raise RuntimeError(f"the grader's own code failed: {self.reply.get('ename')}: {self.reply.get('evalue')}")
+
+
+def tidy(kind, content):
+    """The content of a message with texts where texts belong, for an answer may send what it likes."""
+
+    def text(name):
+        return str(content.get(name, ""))
+
+    content = content if isinstance(content, dict) else {}
+    match kind:
+        case "stream":
+            return content | {"name": text("name"), "text": text("text")}
+        case "error":
+            lines = content.get("traceback")
+            lines = [str(line) for line in lines] if isinstance(lines, list) else []
+            return content | {"ename": text("ename"), "evalue": text("evalue"), "traceback": lines}
+        case "status":
+            return content | {"execution_state": text("execution_state")}
+        case "display_data" | "execute_result":
+            parts = {
+                name: content[name] if isinstance(content.get(name), dict) else {} for name in ("data", "metadata")
+            }
+            return content | {"execution_count": None} | parts
+    return content
 
 
 class CourseNotebook(nbval.IPyNbFile):
@@ -217,6 +271,10 @@ class GradedCell(CourseCell):
         """Seconds that this cell may take, where nbval was asked for `asked`."""
         return CELL_SECONDS if asked == NBVAL_SECONDS else asked
 
+    def too_long(self, seconds):
+        """What is said of a cell that did not end in time."""
+        return f"it did not end within {seconds:g} seconds"
+
     def run_answer(self):
         notebook, answer = self.parent, self.parent.answers[self.exercise]
         if answer.source is None:
@@ -280,18 +338,21 @@ class GradedCell(CourseCell):
     def run_cell(self):
         """nbval's test of this cell; whatever spoils the kernel becomes an NbCellError, and the kernel a fresh one."""
         notebook = self.parent
-        self.test_outputs = []
+        self.test_outputs, seconds = [], self.config.option.nbval_cell_timeout
         self.ready_kernel()
         notebook.kernel.bytes = 0
+        notebook.kernel.read.clear()
+        notebook.kernel.deadline = time.monotonic() + seconds + READ_SECONDS
         try:
             try:
                 super().runtest()
             finally:
+                notebook.kernel.deadline = None
                 # exit() lets the cell finish first, and ends the process a moment later.
                 reply = notebook.kernel.reply
                 leaving = any(payload.get("source") == "ask_exit" for payload in reply.get("payload") or ())
                 if not notebook.timed_out and (leaving or not notebook.kernel.is_alive()):
-                    raise KernelGone(PROCESS_ENDED)
+                    raise KernelGone(PROCESS_ENDED if leaving else notebook.kernel.why_ended())
             # A bad magic, or a replaced showtraceback, fails without a word on iopub.
             if reply.get("status") != "ok" and not self.options["check_exception"]:
                 raise nbval.NbCellError(self.cell_num, f"{reply.get('ename')}: {reply.get('evalue')}", self.cell.source)
@@ -301,8 +362,7 @@ class GradedCell(CourseCell):
         except nbval.NbCellError as error:
             if notebook.timed_out:
                 notebook.fresh_kernel()
-                seconds = self.config.option.nbval_cell_timeout
-                raise TimedOut(self.cell_num, f"it did not end within {seconds:g} seconds", self.cell.source) from error
+                raise TimedOut(self.cell_num, self.too_long(seconds), self.cell.source) from error
             raise
         except RuntimeError as error:  # nbval found the kernel dead before the cell began
             notebook.fresh_kernel()

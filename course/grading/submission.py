@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course.exercises.cells import EXERCISE, compiles, defines, names_made, untouched
+from course.exercises.cells import EXERCISE, MOST_LETTERS, compiles, defines, names_made, untouched
 from course.exercises.judging import PASSED
 
 IMPORT = re.compile(r"^\s*(from|import) course\b", re.MULTILINE)
 SIZE_LIMIT = 50 * 2**20  # bytes; a chapter with every figure in it is under 2 MB
+MOST_CELLS = 50_000  # a chapter has about 150
 
 
 class BadNotebook(Exception):
@@ -81,6 +82,8 @@ def read_notebook(path):
         raise BadNotebook(f"{name} is not a notebook: no JSON at line {error.lineno} ({half}): {again}") from None
     except RecursionError:
         raise BadNotebook(f"{name} is not a notebook: its JSON is nested too deeply: {again}") from None
+    except MemoryError:
+        raise BadNotebook(f"{name} takes too much memory to be read: {again}") from None
     if not isinstance(raw, dict):
         raise BadNotebook(f"{name} is not a notebook: it holds a JSON {type(raw).__name__}, not an object: {again}")
     cells = raw.get("cells")
@@ -88,6 +91,8 @@ def read_notebook(path):
         cells = [c for sheet in raw["worksheets"] if isinstance(sheet, dict) for c in sheet.get("cells") or []]
     if not isinstance(cells, list):
         raise BadNotebook(f"{name} is not a notebook: it has no list of cells: {again}")
+    if len(cells) > MOST_CELLS:
+        raise BadNotebook(f"{name} has {len(cells):,} cells, where at most {MOST_CELLS:,} are read: {again}")
     return raw | {"cells": [cell for cell in cells if isinstance(cell, dict)]}
 
 
@@ -187,6 +192,8 @@ def _find(number, name, stub, cells, code):
         )
     written = [(i, source) for i, source in found if source.strip() != stub.strip()]
     i, source = (written or found)[-1]
+    if len(source) > MOST_LETTERS:
+        return Answer(None, f"the cell of exercise {number} holds more than {MOST_LETTERS // 1000},000 characters")
     if len(found) > 1:
         note = f"exercise {number} stands in {len(found)} cells; the last one with an answer was graded"
     following = cells[i + 1] if i + 1 < len(cells) else ("", "", set())

@@ -24,11 +24,33 @@ def right(before="", inside=""):
     return f"# Exercise 90.1\n{before}\ndef twice(x):\n    {inside or 'pass'}\n    return 2 * x\n"
 
 
+def handing(outcome, before=""):
+    """A wrong answer that hands over one outcome of its own making, and seven numbers."""
+    return wrong(
+        f"import course.exercises.asking as a\nfrom IPython.display import display\n{before}\n"
+        f"a.hand_over = lambda n, f, p: display({{'text/plain': f'exercise {{n}} handed over'}}, raw=True, "
+        f"metadata={{{MIME!r}: {{'cases': [{outcome}] + [{{'value': 1.0}}] * 7}}}})"
+    )
+
+
+def sending(kind, content):
+    """A wrong answer whose kernel sends a message of its own making."""
+    return wrong(
+        f"k = get_ipython().kernel\nk.session.send(k.iopub_socket, {kind!r}, content={content}, parent=k.get_parent())"
+    )
+
+
 MIME = "application/vnd.course.evidence+json"
 NOT_PASSED = {"wrong", "crashed", "open", "missing", "timeout"}
 LOST = {"crashed", "timeout", "wrong"}
 PASSES = {"passed"}
 ANY = NOT_PASSED | PASSES  # an answer that is right and rude: it may pass, or lose by its rudeness
+
+# Forks three children that each keep something, and waits for them.
+CHILDREN = (
+    "import os, time\ndef children(make):\n    for _ in range(3):\n        if os.fork() == 0:\n"
+    "            kept = make()\n            time.sleep(30)\n            os._exit(0)\n    time.sleep(3)\n"
+)
 
 ANSWERS = {
     # The checker, the comparison and everything between
@@ -172,11 +194,87 @@ ANSWERS = {
         ),
         NOT_PASSED,
     ),
+    "a long text among empty ones": (
+        handing("{'value': ['x' * 300_000] + [''] * 100_000}"),
+        NOT_PASSED,
+    ),
+    "an empty array of enormous shape": (
+        handing("{'value': {'array': '', 'dtype': '<f8', 'shape': [300_000_000, 0]}}"),
+        NOT_PASSED,
+    ),
+    "an empty array of enormous shape, returned": (
+        wrong("").replace("3 * x", "np.zeros((300_000_000, 0))"),
+        NOT_PASSED,
+    ),
+    "an array of sixty dimensions": (
+        handing("{'value': {'array': 'AAAAAAAAAAA=', 'dtype': '<f8', 'shape': [1] * 60}}"),
+        NOT_PASSED,
+    ),
+    "whole numbers of one hash": (
+        handing("{'value': {'dict': [[{'int': str(k * (2**61 - 1))}, 0] for k in range(20_000)]}}"),
+        NOT_PASSED,
+    ),
+    "tuples of one hash": (
+        handing("{'value': {'dict': [[{'tuple': [{'int': str(k * (2**61 - 1))}]}, 0] for k in range(9_000)]}}"),
+        NOT_PASSED,
+    ),
+    "a dict of very many keys": (
+        handing("{'value': {'dict': [[k, 0] for k in range(60_000)]}}"),
+        NOT_PASSED,
+    ),
+    "very many numbers": (handing("{'value': [0] * 300_000}"), NOT_PASSED),
+    "containers in containers": (handing("v", "v = 1\nfor _ in range(900): v = [v]"), NOT_PASSED),
+    "containers in containers, returned": (
+        wrong("v = 1\nfor _ in range(900): v = [v]").replace("3 * x", "v"),
+        NOT_PASSED,
+    ),
+    "a number of 5,000 digits": (
+        handing("{'value': 10**5000}", "import sys; sys.set_int_max_str_digits(0)"),
+        NOT_PASSED,
+    ),
+    "an exception with a name of a megabyte": (
+        handing("{'raised': ['x' * 500_000] * 1, 'message': 'y' * 300_000, 'where': ['z' * 100_000]}"),
+        NOT_PASSED,
+    ),
+    "an exception with very many names": (
+        handing("{'raised': ['x'] * 90_000, 'message': '', 'where': []}"),
+        NOT_PASSED,
+    ),
+    "a name of a megabyte": (
+        wrong("").replace("return 3 * x", "return 3 * x\ntwice.__name__ = twice.__qualname__ = 'x' * 900_000"),
+        NOT_PASSED,
+    ),
+    "an error whose text is a number": (
+        sending("error", "{'ename': 1, 'evalue': 5, 'traceback': 7}"),
+        NOT_PASSED,
+    ),
+    "an error without anything": (sending("error", "{}"), NOT_PASSED),
+    "an error whose lines are numbers": (
+        sending("error", "{'ename': 'Unsolved', 'evalue': ['x'], 'traceback': [1, None, {}]}"),
+        NOT_PASSED,
+    ),
+    "a result that is a list": (sending("execute_result", "{'data': [1], 'metadata': 5}"), NOT_PASSED),
+    "a display without an end": (sending("update_display_data", "{'data': None}"), NOT_PASSED),
+    "a content that is nested": (
+        sending("stream", "{'name': 'stdout', 'text': eval('[' * 90 + ']' * 90)}"),
+        NOT_PASSED,
+    ),
+    "tells the questions": (
+        "# Exercise 90.1\nq = open('/run/kernel/questions').read()\n"
+        "def twice(x):\n    raise ValueError(q[q.find('cases'):][:180])\n",
+        {"crashed"},
+    ),
+    "tells the questions as its value": (
+        "# Exercise 90.1\nq = open('/run/kernel/questions').read()\n"
+        "def twice(x):\n    return q[q.find('cases'):][:180]\n",
+        {"wrong"},
+    ),
+    "tells the questions by its cell": (
+        "# Exercise 90.1\nq = open('/run/kernel/questions').read()\nraise ValueError(q[q.find('cases'):][:180])\n",
+        LOST,
+    ),
     "right for the public cases": (
-        "# Exercise 90.1\nimport json\nfrom course.exercises import values\n"
-        "packed = json.load(open('/run/kernel/questions'))['90.1']['public']\n"
-        "known = [case[0] for case in values.decode(values.unpack(packed))]\n"
-        "def twice(x):\n    return 2 * x if x in known else 0.0\n",
+        "# Exercise 90.1\ndef twice(x):\n    return 2 * x if x in PUBLIC else 0.0\n",
         {"wrong"},
     ),
     "equal to everything": (
@@ -245,7 +343,7 @@ ANSWERS = {
         spy(
             "import json\nfrom course.exercises import values\n"
             "told = json.load(open('/run/kernel/questions'))\n"
-            "return any(set(one) != {'cases', 'public', 'driver'} or type(values.unpack(one['cases'])) is not list "
+            "return any(set(one) != {'cases', 'driver'} or type(values.unpack(one['cases'])) is not list "
             "for one in told.values())"
         ),
         NOT_PASSED,
@@ -309,6 +407,47 @@ ANSWERS = {
     ),
     "writes to the package": (
         spy("import course\nopen(course.__file__, 'a').write('#')\nreturn True"),
+        NOT_PASSED,
+    ),
+    "writes where others will read": (
+        spy(
+            "import course\nfor place in ('/', '/etc', '/etc/ipython', '/run', '/run/kernel', '/dev', '/conn', '/usr', "
+            "'/proc', course.__path__[0], course.__path__[0] + '/keys', '/var', '/opt', '/root', '/home', '/lib'):\n"
+            "    try:\n        os.makedirs(place, exist_ok=True)\n        open(place + '/left', 'w').write('x')\n"
+            "    except OSError: continue\n    return True\nreturn False"
+        ),
+        NOT_PASSED,
+    ),
+    "keeps something in a keyring": (
+        spy(
+            "import ctypes, platform\nfrom course.classroom import syscalls\n"
+            "numbers, l = syscalls.MACHINES[platform.machine()][1], ctypes.CDLL(None)\n"
+            "return any(l.syscall(numbers['add_key'], b'user', b'course', b'x', 1, ring) > 0 for ring in (-3, -4, -5)) "
+            "or l.syscall(numbers['keyctl'], 0, -3, 1) > 0"
+        ),
+        NOT_PASSED,
+    ),
+    "a socket that leaves the machine": (
+        spy("import socket\nsocket.socket(40, socket.SOCK_STREAM)\nreturn True"),
+        NOT_PASSED,
+    ),
+    "a socket of the kernel's ciphers": (
+        spy("import socket\nsocket.socket(38, socket.SOCK_SEQPACKET)\nreturn True"),
+        NOT_PASSED,
+    ),
+    "a ring of the kernel": (
+        spy(
+            "import ctypes\nl, room = ctypes.CDLL(None), ctypes.create_string_buffer(512)\nreturn l.syscall(425, 8, room) >= 0"
+        ),
+        NOT_PASSED,
+    ),
+    "a user namespace": (
+        spy("import ctypes\nreturn ctypes.CDLL(None).unshare(0x10000000) == 0"),
+        NOT_PASSED,
+    ),
+    "memory in a file without a name": (spy("os.memfd_create('x')\nreturn True"), NOT_PASSED),
+    "memory of System V": (
+        spy("import ctypes\nreturn ctypes.CDLL(None).shmget(0, 1 << 20, 0o1600) != -1"),
         NOT_PASSED,
     ),
     "writes to the grader's disk": (spy("open('/run/kernel/x', 'w').write('x')\nreturn True"), NOT_PASSED),
@@ -382,9 +521,49 @@ ANSWERS = {
     "memory bomb": (right(inside="b = [bytearray(10**8) for _ in range(1000)]"), LOST),
     "slow memory bomb": ("# Exercise 90.1\nb = []\nwhile True: b.append(' ' * 10**7)\n", LOST),
     "mmap bomb": (right(inside="import mmap; m = [mmap.mmap(-1, 10**9) for _ in range(100)]"), ANY),
+    "memory of three children": (
+        right(inside="children(lambda: bytearray(7 * 10**8))", before=CHILDREN),
+        LOST,
+    ),
+    "shared memory of three children": (
+        right(
+            inside="import mmap; children(lambda: [m := mmap.mmap(-1, 7 * 10**8), m.write(bytes(7 * 10**8))])",
+            before=CHILDREN,
+        ),
+        LOST,
+    ),
+    "shared memory of its own": (
+        right(
+            inside="import mmap; m = mmap.mmap(-1, 3 * 10**9); [m.write(bytes(10**8)) for _ in range(29)]; children(lambda: 0)",
+            before=CHILDREN,
+        ),
+        LOST,
+    ),
     "disk bomb": (right("f = open('/tmp/x', 'wb')\nwhile True: f.write(b'x' * 10**6)"), LOST),
     "many files": (right("for i in range(10**6): open(f'/tmp/{i}', 'w').close()"), LOST),
     "shared memory bomb": (right("f = open('/dev/shm/x', 'wb')\nwhile True: f.write(b'x' * 10**6)"), LOST),
+    "a flood that trickles": (
+        "# Exercise 90.1\nimport time\nwhile True:\n    print('.', flush=True)\n    time.sleep(0.1)\n",
+        {"timeout"},
+    ),
+    "never idle": (
+        wrong(
+            "import threading, time\nk = get_ipython().kernel\nreal, parent = k.session.send, k.get_parent()\n"
+            "k.session.send = lambda s, t, *a, **m: None if t == 'status' else real(s, t, *a, **m)\n"
+            "def chat():\n    while True:\n"
+            "        real(k.iopub_socket, 'stream', content={'name': 'stdout', 'text': '.'}, parent=parent)\n"
+            "        time.sleep(0.2)\nthreading.Thread(target=chat, daemon=True).start()"
+        ),
+        LOST,
+    ),
+    "messages without an end": (
+        wrong(
+            "k = get_ipython().kernel\nwhile True: k.session.send(k.iopub_socket, 'comm_msg', content={'x': 'x' * 9000}, "
+            "parent=k.get_parent())"
+        ),
+        LOST,
+    ),
+    "two megabytes of answer": ("# Exercise 90.1\n" + "x = 1\n" * 350_000, {"missing"}),
     "output flood": ("# Exercise 90.1\nwhile True: print('x' * 10_000)\n", LOST),
     "stderr flood": ("# Exercise 90.1\nimport sys\nwhile True: sys.stderr.write('x' * 10_000)\n", LOST),
     "raw output flood": (

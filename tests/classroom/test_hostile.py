@@ -7,8 +7,11 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -19,8 +22,10 @@ from attacks import ANSWERS
 from helpers import MEND, NAME, TWICE, WALL, answered, class_key, drawn_key, point_at, walled
 
 from course.classroom import runner, workers
+from course.classroom.judge import Judge
 from course.exercises import keys
 
+ORDINARY = 54_321  # the user id of nobody in particular
 pytestmark = walled
 SECRET = b"a secret of sixteen"
 
@@ -104,10 +109,14 @@ def files(small):
     }
 
 
-@pytest.fixture(scope="module")
-def graded(built_small, tmp_path_factory):
-    """The class, graded: results by student, and what was not read."""
-    folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("out")
+@pytest.fixture(scope="module", params=["as whoever runs this", "as an ordinary user"])
+def graded(request, built_small):
+    """The class, graded: results by student, what was not read, what reached the outside, and the folders."""
+    ordinary = request.param == "as an ordinary user"
+    if ordinary and os.geteuid() != 0:
+        pytest.skip("whoever runs this is an ordinary user")
+    if ordinary and not readable(Path(__file__)):
+        pytest.skip("an ordinary user cannot read this checkout")
     listener = socket.create_server(("127.0.0.1", 0))
     abstract = socket.socket(socket.AF_UNIX)
     abstract.bind("\0course-canary")
@@ -115,21 +124,44 @@ def graded(built_small, tmp_path_factory):
     called = []
     for server in (listener, abstract):
         threading.Thread(target=lambda s=server: called.append(s.accept()), daemon=True).start()
-    with pytest.MonkeyPatch.context() as patch:
-        point_at(patch, built_small)
+    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        folder, out = Path(place) / "class", Path(place) / "out"
+        point_at(patch, shutil.copytree(built_small, Path(place) / "small"))
         patch.setenv("COURSE_TEST_CANARY", "CANARY")
+        seen = repr([case[0] for case in keys.load_exercise("90.1").cases])
         for name, (source, _) in ANSWERS.items():
-            write(
-                folder / name.replace("/", "_"),
-                {NAME: with_answer(built_small, source.replace("PORT", str(listener.getsockname()[1])))},
-            )
+            source = source.replace("PORT", str(listener.getsockname()[1])).replace("PUBLIC", seen)
+            write(folder / name.replace("/", "_"), {NAME: with_answer(built_small, source)})
         for name, (contents, _, _) in files(built_small).items():
             write(folder / name, contents)
-        options = runner.Options(folder, out, jobs=2, cell_seconds=4, seconds=20, limits=WALL)
-        results, unread, _ = runner.grade_class(options, drawn_key)
-    listener.close()
-    abstract.close()
-    return {r["student"]: r for r in results}, unread, called, out, folder
+        if ordinary:
+            Path(place).chmod(0o755)
+            out.mkdir()
+            os.chown(out, ORDINARY, ORDINARY)
+            who = {"user": ORDINARY, "group": ORDINARY, "extra_groups": [], "cwd": out}
+            patch.setenv("HOME", str(out))
+            patch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+            run = subprocess.run([sys.executable, __file__, folder, out], capture_output=True, text=True, **who)
+            assert run.returncode == 0, run.stderr
+            results, unread = json.loads(run.stdout.splitlines()[-1])
+        else:
+            results, unread = grade(folder, out)
+        listener.close()
+        abstract.close()
+        yield {r["student"]: r for r in results}, unread, called, out, folder
+
+
+def readable(path):
+    """Whether anybody may read a file and the folders that it and this Python stand in."""
+    folders = [*path.resolve().parents, *Path(sys.prefix).resolve().parents]
+    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders)
+
+
+def grade(folder, out):
+    """Grade the class; the results and what was not read."""
+    options = runner.Options(folder, out, jobs=2, cell_seconds=4, seconds=20, limits=WALL)
+    results, unread, _ = runner.grade_class(options, drawn_key)
+    return results, [str(one) for one in unread]
 
 
 def write(folder, contents):
@@ -164,6 +196,12 @@ def test_an_attack_has_the_outcome_it_must_have(graded, name):
     assert result["seconds"] < 40
 
 
+def test_nobody_is_told_what_the_class_is_asked(graded, small):
+    asked = class_key("90", (graded[3] / "secret-seed").read_bytes().strip()).exercises["90.1"]
+    told = json.dumps([one for one in graded[0].values()], ensure_ascii=False)
+    assert asked.questions[10:60] not in told and keys.load_exercise("90.1").questions[10:60] in told
+
+
 def test_no_attack_scores_more_than_its_answers_are_worth(graded):
     for name in ANSWERS:
         rows = graded[0][name.replace("/", "_")]["exercises"]
@@ -195,7 +233,7 @@ def test_nothing_outlives_its_submission(graded):
 
 def test_broken_files_are_told_apart(graded, built_small):
     results, unread, *_ = graded
-    listed = " ".join(str(one) for one in unread)
+    listed = " ".join(unread)
     for name, (_, status, wanted) in files(built_small).items():
         if status is None:
             assert name in listed and name not in results, name
@@ -216,7 +254,7 @@ def test_the_newest_of_two_files_was_graded_and_said_so(graded):
 
 def test_submissions_were_only_read(graded, built_small):
     for name, (source, _) in ANSWERS.items():
-        if "PORT" not in source:
+        if "PORT" not in source and "PUBLIC" not in source:
             folder = graded[4] / name.replace("/", "_")
             assert os.listdir(folder) == [NAME]
             assert (folder / NAME).read_text(encoding="utf-8") == with_answer(built_small, source)
@@ -224,7 +262,8 @@ def test_submissions_were_only_read(graded, built_small):
 
 def test_what_answers_a_key_never_goes_to_a_worker(small):
     reference = runner.Reference(class_key("90", SECRET), keys.load("90"))
-    job = reference.job(small / "class" / NAME, list(reference.key.exercises), runner.Options(small, small))
+    numbers = list(reference.key.exercises)
+    job = reference.asked | runner.job(small / "class" / NAME, numbers, runner.Options(small, small))
     told = keys.from_text(job["key"], "the job's key", "-")
     assert not told.solutions and not any(one.answers for one in told.exercises.values())
     text = json.dumps(job)
@@ -241,9 +280,11 @@ def test_a_reference_that_fails_its_own_test_stops_everything(small, tmp_path):
     solutions = {number: source.replace("return 2 * x", "return 3 * x") for number, source in key.solutions.items()}
     reference = runner.Reference(dataclasses.replace(key, solutions=solutions), keys.load("90"))
     options = runner.Options(tmp_path, tmp_path / "out", limits=WALL)
-    worker = workers.Worker(0, workers.Setup(["numpy"], WALL))
-    try:
+    given = {"secret 90": reference.key, "public 90": reference.public}
+    with workers.Crew(workers.Setup(["numpy"], WALL), 1) as crew, Judge(given) as judge:
         with pytest.raises(runner.GraderError, match="the reference's own answer does not pass.*nobody was graded"):
-            runner.self_test(reference, worker.run, options)
-    finally:
-        worker.stop()
+            runner.self_test(reference, crew, judge.judge, options)
+
+
+if __name__ == "__main__":  # started by the fixture as another user
+    print(json.dumps(grade(Path(sys.argv[1]), Path(sys.argv[2]))))
