@@ -1513,7 +1513,6 @@ def xor_weights(low, high):
 
 
 # %% tags=["grading"]
-from course.comparing import plain
 from course.exercises import exercise
 
 import numpy as np
@@ -1540,9 +1539,9 @@ np.maximum([[low, low], [low, high], [high, low], [high, high]] @ np.transpose(W
 """)
 
 
-@ex.drive
-def at_the_corners(answer, low, high):
-    parts = [np.asarray(part) for part in plain(tuple(answer(low, high)))]
+@ex.measure
+def at_the_corners(given, low, high):
+    parts = [np.asarray(part) for part in given]
     shapes = [part.shape for part in parts]
     found = {"shapes of W, b, v, c": shapes}
     if any(part.dtype.kind not in "iuf" for part in parts):

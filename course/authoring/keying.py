@@ -134,11 +134,13 @@ def _seed(secret, number):
 
 
 def driver_source(text):
-    """Of a grading cell, only the code that puts an answer to use: the function under `.drive`, and what it needs.
+    """Of a grading cell, only the code that puts an answer to use: what stands under `.drive` and `.measure`, and what
+    these need.
 
     Cases, oracle, wrong and right answers stay behind. Returns "" where an answer is simply called.
     """
-    return next(iter(standalone(text, "drive", lambda node: "drive")), "")
+    drive = standalone(text, "drive", lambda node: "drive")
+    return "\n".join([*drive, *standalone(text, "measure", lambda node: "measure")])
 
 
 def standalone(text, decorator, rename):

@@ -5,6 +5,7 @@ import io
 import re
 import tokenize
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 
 from course.authoring import chapters, equations, executing, glossary, keying, road, wording
@@ -24,6 +25,7 @@ VISIBLE_CELLS, VISIBLE_LINES, CELL_LINES = 40, 350, 25  # of code that is not fo
 EXERCISES = (5, 8)
 ASIDE = re.compile(r"# @title \S")
 WRONG, RIGHT, CASES = 4, 1, 8  # at least so many of an exercise
+FEW, MOSTLY = 3, 0.55  # of the values that it expects: different ones, and the share of one
 
 
 @dataclass(frozen=True)
@@ -400,6 +402,12 @@ def exercise_problems(chapter, key):
                 'with ex.shown_as("answer(...)")',
                 size=True,
             )
+        if "def drive(" in one.driver and "def measure(" not in one.driver and _easy_to_forge(one):
+            yield Problem(
+                place,
+                f"exercise {number} expects nearly the same of every case, which a dishonest answer can hand over: let "
+                "the driver return what the answer gave, and judge that under @ex.measure",
+            )
         for mistake in one.mistakes:
             judged = judging.judge(one, mistake.outcomes)
             if judged.state == "passed":
@@ -411,6 +419,21 @@ def exercise_problems(chapter, key):
                     place,
                     f"exercise {number}: the wrong answer {mistake.name} is told another mistake: {hint or 'nothing'}",
                 )
+
+
+def _easy_to_forge(key):
+    """Whether the values that an exercise expects are few, or mostly one."""
+    found = [leaf for outcome in key.expected if not outcome.raised for leaf in _leaves(outcome.value)]
+    counts = Counter(map(repr, found))
+    return bool(found) and (len(counts) <= FEW or max(counts.values()) > MOSTLY * len(found))
+
+
+def _leaves(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [leaf for item in value for leaf in _leaves(item)]
+    return [value]
 
 
 def right_answer_problems(chapter, key):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from course.exercises import judging, values
 from course.exercises.hints import diagnose
 
+MOST_LETTERS = 3000  # of what a learner is shown of one answer
+
 
 @dataclass
 class Judgement:
@@ -28,9 +30,10 @@ def judge(key, evidence):
     key: an ExerciseKey."""
     count = key.count
     try:
-        outcomes = [values.decode_outcome(form) for form in _listed(evidence, count)]
+        handed_over = [values.decode_outcome(form) for form in _listed(evidence, count)]
     except values.WireError:
         return Judgement("wrong", 0, count, hint="the check handed over something that is no result")
+    outcomes = key.question.measured(handed_over)
     judged = judging.judge(key, outcomes)
     if judged.state in ("passed", "open"):
         return Judgement(judged.state, judged.right, count)
@@ -38,7 +41,7 @@ def judge(key, evidence):
         return Judgement("wrong", 0, count, hint="the check did not hand over a result for each case")
     name = evidence.get("name")
     name = name[:80] if isinstance(name, str) and name.isidentifier() else "answer"
-    text = judging.explain(key, judged, outcomes, name, hints=False)[0]
+    text = judging.explain(key, judged, outcomes, name, hints=False)[0][:MOST_LETTERS]
     return Judgement(judged.state, judged.right, count, diagnose(key, outcomes), text)
 
 

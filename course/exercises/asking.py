@@ -16,28 +16,50 @@ PRINTED_LIMIT = 2_000  # characters of an answer's own printing that a failed ch
 
 @dataclass(frozen=True)
 class Question:
-    """What an answer is asked. number: the exercise's. cases: tuples of arguments. driver: the source of a function
-    `drive(answer, *case)` that puts the answer to use and gives what to judge, or "" where answer(*case) does."""
+    """What an answer is asked. number: the exercise's. cases: tuples of arguments.
+
+    driver: source that puts the answer to use, or "" where answer(*case) is what is judged. In it a function
+    `drive(answer, *case)` gives what the answer returned, and a function `measure(given, *case)` what is judged of
+    that; each may be missing. An instructor's sandbox runs the first only, so that whoever forges what it hands over
+    must forge a right answer."""
 
     number: str
     cases: list
     driver: str = ""
 
-    def use(self):
-        """The function (answer, *case) that puts an answer to use."""
-        if not self.driver:
-            return lambda answer, *case: answer(*case)
+    def use(self, raw=False):
+        """The function (answer, *case) that gives what is judged; raw: what is handed over of it."""
+        drive, measure = self._functions()
+        return drive if raw else lambda answer, *case: measure(plain(drive(answer, *case)), *case)
+
+    def measured(self, outcomes):
+        """Of the Outcomes of what was handed over those that are judged."""
+        _, measure = self._functions()
+        return [
+            outcome if outcome.raised else run(measure, outcome.value, case)
+            for outcome, case in zip(outcomes, self.cases)
+        ]
+
+    def _functions(self):
         names = {"__name__": "driver"}
         exec(compile(self.driver, DRIVER, "exec"), names)
-        return names["drive"]
+        return names.get("drive", _call), names.get("measure", _as_it_is)
 
 
-def ask(question, answer):
-    """Run an answer on all cases, or on the first only where the exercise is still open.
+def _call(answer, *case):
+    return answer(*case)
+
+
+def _as_it_is(given, *case):
+    return given
+
+
+def ask(question, answer, raw=False):
+    """Run an answer on all cases, or on the first only where the exercise is still open. raw: as in `Question.use`.
 
     Returns (list of Outcomes, what the answer printed, cut short).
     """
-    use, printed, outcomes = question.use(), _Bounded(PRINTED_LIMIT), []
+    use, printed, outcomes = question.use(raw), _Bounded(PRINTED_LIMIT), []
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         for case in question.cases:
             outcomes.append(run(use, answer, case))
@@ -67,7 +89,7 @@ def hand_over(number, answer, path):
 
     with open(path, encoding="utf-8") as stream:
         asked = json.load(stream)[number]
-    outcomes, _ = ask(Question(number, values.decode(values.unpack(asked["cases"])), asked["driver"]), answer)
+    outcomes, _ = ask(Question(number, values.decode(values.unpack(asked["cases"])), asked["driver"]), answer, raw=True)
     given = [values.encode_outcome(outcome) for outcome in outcomes]
     evidence = {"exercise": number, "name": str(getattr(answer, "__name__", "answer"))[:80], "cases": given}
     display({"text/plain": f"exercise {number} handed over"}, raw=True, metadata={MIME: evidence})

@@ -1,8 +1,10 @@
 """Kinds of numbers: a result of another kind than the expected one is wrong whatever its values are."""
 
+import numbers
+
 import numpy as np
 
-from course.comparing import as_array, describe
+from course.comparing import describe
 
 # By NumPy's letter: what one of them is called, what many are, and the kinds that may stand for it.
 KINDS = {
@@ -28,8 +30,13 @@ def wrong_kind(got, expected):
         return _first((f"at key {key!r}: ", got[key], expected[key]) for key in expected if key in got)
     if isinstance(expected, (list, tuple)) and (isinstance(got, (list, tuple)) or getattr(got, "shape", ())):
         return _first((f"at position {i}: ", *pair) for i, pair in enumerate(zip(got, expected)))
+    if isinstance(got, (list, tuple)) and _is_numeric(expected) and not _is_numeric(got):
+        return f"{describe(got)}, expected {describe(expected)}"
     if isinstance(got, (list, tuple)) and isinstance(expected, np.ndarray):
-        got = as_array(got)
+        try:
+            got = np.asarray(got)
+        except ValueError:  # its rows differ in length
+            return None
     have, wanted = kind(got), kind(expected)
     if not have or not wanted or have in KINDS[wanted][2] or not np.size(got):
         return None
@@ -37,6 +44,14 @@ def wrong_kind(got, expected):
     said = KINDS[have][1] if many else f"a {KINDS[have][0]}"
     asked = KINDS[wanted][1] if np.ndim(expected) else f"the {KINDS[wanted][0]}"
     return f"{describe(got)}, {said}; expected {asked} {describe(expected)}"
+
+
+def _is_numeric(value):
+    """Whether a value is a number, or made of numbers alone. Nothing else may reach NumPy: for a list with one long
+    text in it, it would make every item as long."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_numeric, value))
+    return isinstance(value, (numbers.Number, np.ndarray, np.generic))
 
 
 def _first(pairs):

@@ -117,6 +117,12 @@ class Exercise:
         self.use = function
         return function
 
+    def measure(self, function):
+        """Decorator: function(given, *case) gives what is judged of what the answer or the driver handed over. Where a
+        class is graded it runs outside the sandbox, so that a property can be judged (what a layer computes, whether
+        two parts are disjoint) of which "True" alone would be easy to forge."""
+        return function
+
     def wrong(self, function):
         """Decorator: a plausible wrong answer; its docstring is the hint for whoever makes this mistake."""
         if not (function.__doc__ or "").strip():

@@ -16,7 +16,7 @@ from helpers import NAME, TWICE, WALL, answered, class_key, drawn_key, point_at,
 
 from course import cli, files
 from course.authoring import chapters, keying
-from course.classroom import command, results, runner
+from course.classroom import command, runner
 from course.exercises import keys
 from course.lesson import settings
 
@@ -152,10 +152,10 @@ def test_a_full_disk_and_a_vanished_folder_are_said_and_lose_nothing(world, monk
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         real(path, text)
 
-    monkeypatch.setattr(results, "write", write)
+    monkeypatch.setattr("course.classroom.results.write", write)
     with pytest.raises(OSError, match="No space left"):
         grade(world)
-    monkeypatch.setattr(results, "write", real)
+    monkeypatch.setattr("course.classroom.results.write", real)
     assert len(list((world[1] / "results").rglob("*.json"))) == 2
     results, done = grade(world)
     assert len(results) == 5 and len(done) <= 4

@@ -1,11 +1,14 @@
 """What a sandbox hands over is judged, whatever it is."""
 
+import dataclasses
+
 import pytest
 from helpers import class_key
 
 from course.classroom import evidence
 from course.classroom.judge import TOO_MUCH, Judge
-from course.exercises import keys, values
+from course.exercises import asking, keys, values
+from course.exercises.outcomes import Outcome
 
 
 def forms(key):
@@ -61,6 +64,23 @@ def test_whatever_breaks_the_judge_is_wrong_and_the_next_answer_is_judged(small,
         judged = judge.judge("public 90", "90.1", right)
         assert (judged.state, judged.hint) == ("wrong", TOO_MUCH)
         assert judge.judge("public 90", "90.1", right).state == "passed" and judge.process is not first
+
+
+def test_a_property_is_measured_outside_of_what_the_answer_gave(small):
+    """What says of itself that it is even is no even number."""
+    driver = "def measure(given, n):\n    return {'even': given % 2 == 0, 'above': given > n}"
+    cases, right = [(1,), (2,), (7,)], [Outcome({"even": True, "above": True})] * 3
+    key = dataclasses.replace(
+        keys.load_exercise("90.1"),
+        driver=driver,
+        questions=keys.pack_questions(cases),
+        answers=keys.pack_answers(right, []),
+    )
+    home, _ = asking.ask(key.question, lambda n: 2 * n)
+    assert home == right and asking.ask(key.question, lambda n: 2 * n, raw=True)[0][0].value == 2
+    assert evidence.judge(key, {"cases": [{"value": 2}, {"value": 4}, {"value": 14}]}).state == "passed"
+    assert evidence.judge(key, {"cases": [{"value": 2}, {"value": 2}, {"value": 14}]}).right == 2
+    assert evidence.judge(key, {"cases": [values.encode_outcome(one) for one in right]}).state == "crashed"
 
 
 LARGE = {
