@@ -1,0 +1,180 @@
+"""The sandbox and its workers where something goes wrong: what is said, and that nothing is left."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import nbformat
+import psutil
+import pytest
+from helpers import NAME, WALL, answered, class_key, point_at, walled
+
+from course.classroom import results, runner, sandbox, syscalls, workers
+from course.exercises import keys
+
+ALLOWED = {"x86_64": {"read": 0, "mmap": 9, "clone": 56, "execve": 59}, "aarch64": {"read": 63, "clone": 220}}
+
+
+def answer_of(machine, number, argument=0, mark=None):
+    """What the filter answers to a call: an interpreter of the few instructions that it is made of."""
+    shown = {syscalls.NUMBER: number, syscalls.MACHINE: mark or syscalls.MACHINES[machine][0]}
+    shown[syscalls.FIRST_ARGUMENT] = argument
+    lines, at, value = syscalls.program(machine), 0, 0
+    while True:
+        code, yes, no, operand = lines[at]
+        if code == syscalls.RETURN:
+            return operand
+        if code == syscalls.LOAD:
+            value = shown[operand]
+        else:
+            tests = {syscalls.EQUAL: value == operand, syscalls.AT_LEAST: value >= operand}
+            at += yes if (tests | {syscalls.ANY_BIT: bool(value & operand)})[code] else no
+        at += 1
+
+
+@pytest.mark.parametrize("machine", syscalls.MACHINES)
+def test_the_filter_of_system_calls_refuses_what_it_names_and_nothing_else(machine):
+    refused, numbers = syscalls.REFUSE | errno.EPERM, syscalls.MACHINES[machine][1]
+    for name, number in numbers.items():
+        if name not in ("clone", "socket"):
+            assert answer_of(machine, number) == refused, name
+    assert all(answer_of(machine, number) == refused for number in syscalls.EVERYWHERE)
+    assert all(answer_of(machine, number) == syscalls.ALLOW for number in ALLOWED[machine].values())
+    assert answer_of(machine, syscalls.CLONE3) == syscalls.REFUSE | errno.ENOSYS
+    assert answer_of(machine, numbers["clone"], 0x00000100) == syscalls.ALLOW  # a thread
+    assert answer_of(machine, numbers["clone"], 0x10000000) == refused  # a user namespace
+    assert answer_of(machine, numbers["socket"], 1) == answer_of(machine, numbers["socket"], 16) == syscalls.ALLOW
+    assert answer_of(machine, numbers["socket"], 40) == syscalls.REFUSE | errno.EAFNOSUPPORT
+    assert answer_of(machine, 0, mark=0x40000003) == refused  # a 32-bit program
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("bwrap: setting up uid map: Permission denied", "apparmor.d/bwrap"),
+        (
+            "bwrap: Creating new namespace failed: Operation not permitted",
+            "kernel.apparmor_restrict_unprivileged_userns",
+        ),
+        ("bwrap: No space left on device", "No space left"),
+    ],
+)
+def test_a_sandbox_that_is_denied_is_said_with_the_way_out(tmp_path, monkeypatch, said, told):
+    fake = tmp_path / "bwrap"
+    fake.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert said in sandbox.available() and told in sandbox.available()
+    assert ("apparmor" in sandbox.available()) == (told != "No space left")
+
+
+@walled
+def test_a_kernel_that_cannot_be_made_harms_no_other():
+    with sandbox.Zygote(modules=["numpy"], limits=WALL) as zygote:
+        with pytest.raises(sandbox.SandboxError):
+            zygote.ask(do="fork", slot="nowhere", limits=vars(WALL))
+        kernel = sandbox.SandboxedKernel(zygote, {}, None)
+        assert zygote.folder.stat().st_mode & 0o077 == 0 and kernel.folder.stat().st_mode & 0o077 == 0
+        kernel.quietly("x = 1", 30)
+        kernel.kc.execute("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+        kernel.kc.execute("import ctypes; ctypes.string_at(0)")
+        while kernel.is_alive():
+            time.sleep(0.1)
+        assert kernel.why_ended() == "it crashed (segmentation fault)"
+        kernel.stop()
+
+
+class Broken:
+    """Workers for whom the answer to 90.2 ends the grader's own process."""
+
+    def __init__(self):
+        self.asked = []
+
+    def share(self, asked):
+        return asked
+
+    def submit(self, asked, job):
+        self.asked.append(job["exercises"])
+        wrong = {"state": "wrong", "message": "-", "note": "", "seconds": 0.1, "untouched": False}
+        report = {"status": "ran", "reason": "", "answers": {}, "seconds": 1.0}
+        report |= {"exercises": {number: wrong for number in job["exercises"]}}
+        future = Future()
+        future.set_result(workers.fault("it ended") if "90.2" in job["exercises"] else report)
+        return future
+
+
+@pytest.mark.parametrize("to_blame", [True, False])
+def test_a_submission_cannot_choose_to_be_a_fault_of_the_grader(small, monkeypatch, to_blame):
+    def self_test(*_):
+        if not to_blame:
+            raise runner.GraderError("the self-test fails")
+
+    monkeypatch.setattr(runner, "self_test", self_test)
+    reference = runner.Reference(class_key("90", b"a" * 16), keys.load("90"))
+    one = SimpleNamespace(path="x.ipynb", student="eve", chapter="90")
+    options, crew = runner.Options(small, small), Broken()
+    report = workers.fault("the worker failed: it ended")
+    found = runner.find_the_one_to_blame(
+        (one, list(reference.key.exercises), None, ""), report, reference, crew, None, options
+    )
+    if not to_blame:
+        assert found["status"] == "fault" and "the self-test fails" in found["reason"] and not crew.asked
+        return
+    assert found["status"] == "ran" and crew.asked == [["90.1"], ["90.2"], ["90.3"]]
+    states = {number: (row["state"], row["message"]) for number, row in found["exercises"].items()}
+    assert states == {"90.1": ("wrong", "-"), "90.2": ("crashed", runner.BLAMED), "90.3": ("wrong", "-")}
+
+
+def test_two_graders_do_not_share_a_folder_and_a_log_tells_the_steps(tmp_path):
+    folder = results.Results(tmp_path / "out")
+    with folder.taken():
+        with pytest.raises(results.ResultsError, match="another grader is at work in .*--out"):
+            with results.Results(tmp_path / "out").taken():
+                pass
+        results.log.info("a step")
+    with pytest.raises(KeyboardInterrupt), folder.taken():
+        raise KeyboardInterrupt
+    text = (tmp_path / "out" / "grader.log").read_text()
+    assert "INFO begun" in text and "a step" in text and "ERROR ended: KeyboardInterrupt" in text
+
+
+def test_a_stored_result_of_another_shape_counts_as_none(tmp_path):
+    folder = results.Results(tmp_path)
+    whole = dict.fromkeys(results.PARTS) | {"schema": results.SCHEMA, "student": "anna"}
+    folder.save(whole, "90_adding")
+    assert folder.load("anna", "90_adding") == whole
+    for other in (whole | {"schema": 1}, {n: v for n, v in whole.items() if n != "digests"}, [whole], "x", None):
+        folder.save({"student": "anna"}, "90_adding")
+        folder.path("anna", "90_adding").write_text(json.dumps(other))
+        assert folder.load("anna", "90_adding") is None
+
+
+@walled
+def test_ctrl_c_ends_a_class_and_all_that_it_started(built_small, tmp_path, monkeypatch):
+    point_at(monkeypatch, built_small)
+    sleepy = "# Exercise 90.1\nimport time\ntime.sleep(500)\n"
+    for student in ("anna", "ben", "cleo"):
+        (tmp_path / "class" / student).mkdir(parents=True)
+        (tmp_path / "class" / student / NAME).write_text(nbformat.writes(answered(built_small, _90_1=sleepy)))
+    words = [sys.executable, "-m", "course", "grade", "--submissions", tmp_path / "class", "--out", tmp_path / "out"]
+    grader = subprocess.Popen(
+        [*map(str, words), "--jobs", "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    log = tmp_path / "out" / "grader.log"
+    while not (log.exists() and "the reference passes" in log.read_text()):
+        assert grader.poll() is None, grader.stdout.read()
+        time.sleep(0.2)
+    mine = {p.pid for p in psutil.Process(grader.pid).children(recursive=True)}
+    grader.send_signal(signal.SIGINT)
+    said, _ = grader.communicate(timeout=60)
+    assert grader.returncode == 2 and "Stopped. What was graded so far is kept" in said and "Traceback" not in said
+    deadline = time.monotonic() + 30
+    while (left := mine & set(psutil.pids())) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left
