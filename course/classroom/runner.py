@@ -204,6 +204,17 @@ class Results:
             shutil.copy2(path, kept / f"{stem}.{count}.json")
         write(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
+    def every(self):
+        """All stored results, by student and chapter: those of earlier runs too, of other students or other chapters."""
+        found = {}
+        for path in sorted(self.folder.glob("results/*/*.json")):
+            try:
+                result = json.loads(path.read_text(encoding="utf-8"))
+                found[result["student"], result["chapter"]] = result
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return found
+
 
 def grade_class(options, class_key, say: Callable = lambda *_: None):
     """Grade every submission that needs it. Returns (all results, Unread files, References by chapter).
@@ -216,9 +227,9 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
     stems = {number: keys.load(number).stem for number in keys.known()}
     with tempfile.TemporaryDirectory(prefix="course-") as workspace:
         found, unread = layout.discover(options.submissions, stems, Path(workspace))
+        say("found", found, unread)
         if options.students:
             found = [one for one in found if one.student in options.students]
-        say("found", found, unread)
         secret = cache(partial(read_secret, options.seed_file or options.out / "secret-seed"))
         references = {}
         for number in sorted({one.chapter for one in found}):
@@ -241,17 +252,30 @@ def plan(found, references, results, options):
         stem, all_of_it = reference.key.stem, list(reference.key.exercises)
         old = results.load(one.student, stem)
         digest = file_digest(one.path)
-        if not old or old["digests"]["submission"] != digest or old["status"] != "graded":
+        if not old or old["digests"]["submission"] != digest or old["status"] == "fault":
             todo.append((one, all_of_it, None, digest))
             continue
         stale = [n for n in all_of_it if old["digests"]["exercises"].get(n) != reference.digests[n]]
         if options.force or options.exercises:
             stale = [n for n in all_of_it if n in stale or not options.exercises or n in options.exercises]
-        if stale or {row["exercise"] for row in old["exercises"]} != set(all_of_it):
+        if old["status"] == "graded" and (stale or {row["exercise"] for row in old["exercises"]} != set(all_of_it)):
             todo.append((one, stale or all_of_it, old, digest))
+        elif stale:
+            todo.append((one, all_of_it, None, digest))
         else:
-            done.append(old)
+            done.append(old | described(one))  # the same file, but perhaps handed in at another time
     return todo, done
+
+
+def described(submission):
+    """What a result says of its submission, whatever became of it."""
+    return {
+        "student": submission.student,
+        "chapter": submission.chapter,
+        "file": submission.shown,
+        "submitted": submission.submitted.isoformat(),
+        "notes": list(submission.notes),
+    }
 
 
 def file_digest(path):
@@ -290,14 +314,10 @@ def conclude(task, report, reference, options):
     digests = dict(old["digests"]["exercises"]) if old else {}
     digests.update({number: reference.digests[number] for number in wanted})
     return {
-        "student": one.student,
-        "chapter": one.chapter,
-        "file": one.shown,
-        "submitted": one.submitted.isoformat(),
+        **described(one),
         "graded": datetime.now(UTC).isoformat(timespec="seconds"),
         "status": status,
         "reason": report["reason"],
-        "notes": list(one.notes),
         "sandboxed": options.sandboxed,
         "seconds": report["seconds"],
         "exercises": [rows[number] for number in reference.key.exercises if number in rows]

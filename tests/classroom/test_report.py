@@ -11,8 +11,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from course import files
 from course.classroom import report, rules
 from course.classroom.layout import Unread, safe_name
+from course.classroom.report import feedback, junit, page, tables, words
 from course.classroom.similarity import Pair
 
 CHAPTERS = {"03": "03_convolution", "06": "06_lenet"}
@@ -93,8 +95,8 @@ def hostile_class():
     return results, unread, pairs
 
 
-def page(results, unread=(), pairs=(), remarks=()):
-    return report.report_html(results, unread, pairs, CHAPTERS, remarks, datetime(2026, 3, 2, tzinfo=UTC))
+def whole(results, unread=(), pairs=(), remarks=()):
+    return page.report(results, unread, pairs, CHAPTERS, remarks, datetime(2026, 3, 2, tzinfo=UTC))
 
 
 class Reader(HTMLParser):
@@ -129,7 +131,7 @@ class Reader(HTMLParser):
 
 
 def rows_of(results):
-    return list(csv.DictReader(io.StringIO(report.grades_csv(results, CHAPTERS))))
+    return list(csv.DictReader(io.StringIO(tables.grades(results, CHAPTERS))))
 
 
 # The table
@@ -161,7 +163,7 @@ def test_grades_csv():
 
 def test_no_cell_becomes_a_formula():
     results, _, _ = hostile_class()
-    text = report.grades_csv(results, CHAPTERS)
+    text = tables.grades(results, CHAPTERS)
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == len(results) and all(None not in row for row in rows)
     for row in rows:
@@ -169,7 +171,7 @@ def test_no_cell_becomes_a_formula():
         assert not re.match(r"\s*[=+\-@\t\r＝]", student) and student.isprintable()
         for part in re.split(r"[;,|]", student):  # a spreadsheet may take these for separators
             assert not re.match(r"\s*[=+@]", part)
-    assert report.cell("Anne-Marie O'Hara + Co") == "Anne-Marie O'Hara + Co" and report.cell("=1") == "'=1"
+    assert words.cell("Anne-Marie O'Hara + Co") == "Anne-Marie O'Hara + Co" and words.cell("=1") == "'=1"
 
 
 # Feedback
@@ -187,7 +189,7 @@ def test_feedback_says_what_is_needed_and_no_more():
         "answers": {"3.1": "SECRET"},
     }
     late = result("ben", exercises=exercises, submitted="2026-03-01T12:00:01+00:00", **secret)
-    text = report.feedback(late, CHAPTERS)
+    text = feedback.feedback(late, CHAPTERS)
     assert "SECRET" not in text and "✓ 24 cases" not in text
     for words in (
         "4.05 of 6",
@@ -203,16 +205,16 @@ def test_feedback_says_what_is_needed_and_no_more():
 
 
 def test_feedback_of_what_was_not_graded():
-    text = report.feedback(result(exercises=[], status="invalid", reason="it is empty"), CHAPTERS)
+    text = feedback.feedback(result(exercises=[], status="invalid", reason="it is empty"), CHAPTERS)
     assert "could not be graded:** it is empty" in text and "Exercise" not in text and "0 of 6" in text
-    fault = report.feedback(result(exercises=[], status="fault", reason="/srv/grader/worker.py died"), CHAPTERS)
+    fault = feedback.feedback(result(exercises=[], status="fault", reason="/srv/grader/worker.py died"), CHAPTERS)
     assert "srv" not in fault and "not of your answers" in fault
 
 
 def test_feedback_is_plain_markdown_whatever_is_in_it():
     mistune = pytest.importorskip("markdown_it")
     for r in hostile_class()[0]:
-        text = report.feedback(r, CHAPTERS)
+        text = feedback.feedback(r, CHAPTERS)
         html = mistune.MarkdownIt("gfm-like", {"linkify": False}).render(text)
         read = Reader(html)
         assert not {"script", "img", "a"} & set(read.tags)
@@ -226,7 +228,7 @@ def test_feedback_is_plain_markdown_whatever_is_in_it():
 def test_junit():
     exercises = [exercise("3.1", "wrong", hint="Add one."), exercise("3.2", "timeout"), exercise("3.10")]
     results = [result(exercises=exercises), result("ben", exercises=[], status="fault", reason="the worker died")]
-    top = xml.fromstring(report.junit(results, CHAPTERS))
+    top = xml.fromstring(junit.junit(results, CHAPTERS))
     anna, ben = top.findall("testsuite")
     assert (anna.get("name"), anna.get("tests"), anna.get("failures"), anna.get("errors")) == (
         "anna 03_convolution",
@@ -243,7 +245,7 @@ def test_junit():
 
 def test_junit_is_xml_whatever_is_in_it():
     results, _, _ = hostile_class()
-    top = xml.fromstring(report.junit(results, CHAPTERS).encode())
+    top = xml.fromstring(junit.junit(results, CHAPTERS).encode())
     assert len(top) == len(results) and not list(top.iter("script"))
 
 
@@ -258,7 +260,7 @@ def test_the_page_says_it_all():
         result("dora", "06", submitted="2026-03-03T00:00:00+00:00", notes=["handed in 2 times"]),
     ]
     results[0]["answers"] = results[1]["answers"] = {"3.1": "def alike(): ..."}
-    text = page(results, [Unread("x/y.pdf", "not a notebook")], [Pair("s0", "s1", "3.1", 0.93, 40)], ["nobody is ana"])
+    text = whole(results, [Unread("x/y.pdf", "not a notebook")], [Pair("s0", "s1", "3.1", 0.93, 40)], ["nobody is ana"])
     read = Reader(text)
     for words in (
         "03_convolution",
@@ -281,19 +283,19 @@ def test_the_page_says_it_all():
 
 
 def test_a_missing_sandbox_is_said_loudly():
-    text = page([result(), result("ben", sandboxed=False)])
+    text = whole([result(), result("ben", sandboxed=False)])
     assert "NOT SANDBOXED" in text and "1 of 2 results" in text and 'role="alert"' in text
 
 
 def test_the_page_is_sealed():
     results, unread, pairs = hostile_class()
-    text = page(results, unread, pairs, HOSTILE)
+    text = whole(results, unread, pairs, HOSTILE)
     read = Reader(text)
     assert read.tags.count("script") == 1 and not {"img", "iframe", "link", "object", "base", "form"} & set(read.tags)
     policy = next(v for _, k, v in read.attributes if k == "content" and "default-src" in v)
     assert "default-src 'none'" in policy and "unsafe" not in policy
     script, style = (re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)[1] for tag in ("script", "style"))
-    assert report._digest(script) in policy and report._digest(style) in policy
+    assert page.digest(script) in policy and page.digest(style) in policy
     for tag, name, value in read.attributes:
         assert not name.startswith("on") and name not in ("style", "src", "srcset", "action"), (tag, name)
         if name == "href":
@@ -306,7 +308,7 @@ def test_the_page_is_sealed():
 
 def test_ids_are_unique_and_links_lead_somewhere():
     results, unread, pairs = hostile_class()
-    read = Reader(page(results, unread, pairs))
+    read = Reader(whole(results, unread, pairs))
     ids = [value for _, name, value in read.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert {v[1:] for _, name, v in read.attributes if name == "href"} <= set(ids)
@@ -314,15 +316,15 @@ def test_ids_are_unique_and_links_lead_somewhere():
 
 def test_tables_have_captions_and_headings():
     results, unread, pairs = hostile_class()
-    read = Reader(page(results, unread, pairs))
+    read = Reader(whole(results, unread, pairs))
     assert read.tags.count("table") == read.tags.count("caption") == read.tags.count("thead")
     assert all(value in ("row", "col") for tag, name, value in read.attributes if tag == "th" and name == "scope")
 
 
 def test_an_empty_class():
-    assert "Nothing was handed in" in Reader(page([])).text
-    assert "x/y.pdf" in Reader(page([], [Unread("x/y.pdf", "odd")])).text
-    assert rows_of([]) == [] and len(xml.fromstring(report.junit([], CHAPTERS))) == 0
+    assert "Nothing was handed in" in Reader(whole([])).text
+    assert "x/y.pdf" in Reader(whole([], [Unread("x/y.pdf", "odd")])).text
+    assert rows_of([]) == [] and len(xml.fromstring(junit.junit([], CHAPTERS))) == 0
 
 
 def luminance(colour):
@@ -334,8 +336,8 @@ def luminance(colour):
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["light", "dark", "print"])
 def test_contrast(which):
     themes = [
-        dict(re.findall(r"--([\w-]+):(#\w+)", block))
-        for block in re.findall(r":root\{(.*?)\}", report.STYLE, re.DOTALL)
+        dict(re.findall(r"--([\w-]+):\s*(#\w+)", block))
+        for block in re.findall(r":root\s*\{(.*?)\}", page.text_of("style.css"), re.DOTALL)
     ]
     theme = {
         k: v if len(v) == 7 else "#" + "".join(2 * c for c in v[1:]) for k, v in (themes[0] | themes[which]).items()
@@ -390,5 +392,5 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
 def test_crashes_are_grouped_by_their_exception():
     crashes = ["size(5) raised IndexError: list index out of range", "size(5) raised KeyError: 3", "no name"]
     crashed = [result(f"s{i}", exercises=[exercise("3.1", "crashed", message=m)]) for i, m in enumerate(crashes)]
-    text = Reader(page(crashed)).text
+    text = Reader(whole(crashed)).text
     assert all(said in text for said in ("crashed with IndexError", "crashed with KeyError"))
