@@ -2,8 +2,8 @@
 
 import os
 
-from course.classroom import report, roster, rules, runner, sandbox, sealed, similarity
-from course.classroom.report import words
+from course.classroom import roster, rules, runner, sandbox, sealed, similarity
+from course.classroom.report import words, writing
 from course.exercises import keys
 
 NOT_SANDBOXED = (
@@ -74,7 +74,7 @@ def grade(options, class_key, rules_file, roster_file, console):
     ruled = [rules.apply(ruling, result) for result in results]
     remarks += rules.unused(ruling, results)
     stems = {number: key.stem for number, key in known.items()}
-    report.write_reports(
+    writing.write_reports(
         options.out, ruled, unread, pairs, chapters=stems, remarks=remarks, assignments=ruling.assignments
     )
     _sum_up(ruled, unread, pairs, options, console)
@@ -91,7 +91,7 @@ def _standing(options, results, submissions, remarks):
     if gone:
         named = ", ".join(words.name(student, 40) for student in gone[:10]) + (" ..." if len(gone) > 10 else "")
         remarks.append(
-            f"{len(gone)} results are of earlier runs, and their notebooks are no longer in {options.submissions.name}: "
+            f"{len(gone)} results are of earlier runs, and their notebooks no longer in {options.submissions.name}: "
             f"{named}. They stand; to drop one, remove its folder in {options.out / 'results'}"
         )
     waiting = [_waiting(one) for key, one in there.items() if key not in standing]

@@ -13,7 +13,6 @@ NAMES = {
         re.DOTALL | re.IGNORECASE,
     ),
 }
-TITLES = {"moodle": "Moodle", "canvas": "Canvas"}
 
 
 @dataclass(frozen=True)

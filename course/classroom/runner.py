@@ -205,7 +205,7 @@ class Results:
         write(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
     def every(self):
-        """All stored results, by student and chapter: those of earlier runs too, of other students or other chapters."""
+        """All stored results, by student and chapter: also of earlier runs, of other students or other chapters."""
         found = {}
         for path in sorted(self.folder.glob("results/*/*.json")):
             try:

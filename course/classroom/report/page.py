@@ -10,7 +10,7 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from course.classroom import lms, rules
+from course.classroom import rules
 from course.classroom.layout import safe_name
 from course.classroom.report import words
 
@@ -28,16 +28,16 @@ def _templates():
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    named = {f.__name__: f for f in (words.name, words.line, words.block, words.when, words.late, words.student)}
-    env.filters |= named | {
+    own = (words.name, words.line, words.block, words.when, words.late, words.student, words.full_name)
+    env.filters |= {function.__name__: function for function in own} | {
         "number": lambda value: f"{value:g}",
         "thousands": lambda value: f"{value:,}",
         "plural": lambda count, word: f"{count:,} {word}{'' if count == 1 else 's'}",
         "share": lambda part, whole: f"{100 * part / whole:.0f}\u202f%" if whole else "–",
         "key": lambda number: re.sub(r"[^\w-]", "-", str(number)),
     }
-    env.globals |= {"STATES": words.STATES, "timed": rules.timed, "style": Markup(text_of("style.css"))}
-    env.globals |= {"style_digest": digest(text_of("style.css")), "lms_titles": lms.TITLES}
+    env.globals |= {"STATES": words.STATES, "UNGRADED": words.UNGRADED, "timed": rules.timed}
+    env.globals |= {"style": Markup(text_of("style.css")), "style_digest": digest(text_of("style.css"))}
     return env
 
 
@@ -83,7 +83,8 @@ def report(results, unread, pairs, chapters, remarks, made):
             toml={student: words.toml(_named(student)) for student in students},
             charts=[_chart(number, results) for number in numbers],
             mistakes=_mistakes(results),
-            unread=unread,
+            notes=_notes(results),
+        unread=unread,
             remarks=remarks,
             alike=_alike(results, pairs),
             most_alike=MOST_ALIKE,
@@ -110,6 +111,15 @@ def _absent(results):
     return dict(found)
 
 
+def _notes(results):
+    """The results that bear a note, by note."""
+    found = defaultdict(list)
+    for r in results:
+        for note in r["notes"]:
+            found[note].append(r)
+    return dict(found)
+
+
 def _chart(number, results):
     """How a chapter's exercises came out: for each a count by state, and the parts of a bar."""
     of_chapter = [r for r in results if r["chapter"] == number]
@@ -129,7 +139,8 @@ def _bar(count, states):
         if share := count[state] / count.total():
             sign = words.STATES[state][0]
             label = f"{sign} {count[state]}" if share >= WIDE else sign if share >= NARROW else ""
-            parts.append({"state": state, "x": 100 * x, "width": 100 * share, "label": label, "count": count[state]})
+            place = {"x": 100 * x, "width": 100 * share, "little": share < WIDE}
+            parts.append({"state": state, "label": label, "count": count[state], **place})
             x += share
     return parts
 

@@ -15,6 +15,11 @@ STATES = {  # in the order of the bars: a sign, so that nothing depends on colou
     "ungraded": ("–", "not graded"),
     "absent": ("·", "nothing handed in"),
 }
+UNGRADED = {  # why a submission has no verdicts, by its status, and who can do something about it
+    "invalid": ("cannot be graded", "the file"),
+    "fault": ("fault of the grader", "the grader"),
+    "waiting": ("not graded yet", "this run"),
+}
 MOST_NAME = 80  # characters of a name that are shown
 MOST_ID = 255  # of a name in a table that a program reads
 MOST_LINE = 1_000  # of a sentence
@@ -63,8 +68,9 @@ def when(text):
 
 
 def full_name(result):
-    """A student's first and last name where they are known, else ""."""
-    return " ".join(filter(None, (result.get("first_name"), result.get("last_name"))))
+    """A student's first and last name, or what the LMS says, or "" where neither is known."""
+    own = " ".join(filter(None, (result.get("first_name"), result.get("last_name"))))
+    return own or result.get("name") or ""
 
 
 def student(result):

@@ -80,8 +80,9 @@ document.addEventListener("toggle", ({ target }) => {
   for (const exercise of target.querySelectorAll(".exercise")) {
     const button = document.createElement("button");
     button.textContent = "Override";
+    button.className = "decide";
     button.addEventListener("click", () => decide(exercise, button));
-    exercise.append(button);
+    exercise.firstElementChild.append(button);
   }
 }, true);
 document.getElementById("copy").addEventListener("click", async (event) => {
