@@ -17,9 +17,9 @@ from course.classroom.layout import printable
 
 # A heading, without capitals and all that is no letter or digit, for each thing that is known of a student.
 HEADINGS = {
-    "login": "login loginid username userlogin sisloginid githubusername identifier benutzername anmeldename",
+    "login": "login loginid username userlogin sisloginid githubusername benutzername anmeldename",
     "id": "id lmsid lmsuserid userid canvasid participant",
-    "number": "sisuserid studentid idnumber number matriculation matriculationnumber matrikelnummer orgdefinedid sid",
+    "number": "sisuserid identifier studentid idnumber number matriculation matriculationnumber matrikelnummer orgdefinedid sid",
     "first_name": "first firstname givenname vorname prenom nombre",
     "last_name": "last lastname surname familyname nachname nom apellidos",
     "name": "name student fullname studentname vollstandigername nomcomplet nombrecompleto",
@@ -90,7 +90,10 @@ def read_roster(path):
     start = next((i for i, row in enumerate(rows) if any(cell.strip() for cell in row)), None)
     if start is None:
         raise RosterError(f"the roster {name} is empty")
-    columns = [FIELD_OF.get(_squashed(heading)) for heading in rows[start]]
+    headings = [_squashed(heading) for heading in rows[start]]
+    columns = [FIELD_OF.get(heading) for heading in headings]
+    if "lmsuserid" in headings and "id" in headings:  # nbgrader's own id is the login
+        columns[headings.index("id")] = "login"
     if not {"login", "id", "number", "mail", "name", "last_name"} & set(columns):
         raise RosterError(
             f"the roster {name}: its first line, {printable(delimiter.join(rows[start]))[:120]!r}, has no heading that "
@@ -131,8 +134,8 @@ def _person(line, columns, row):
             known[column] = " ".join(cell.split())
     if not any(known.values()) or known["name"].casefold() in NOBODY:
         return None
-    if found := re.fullmatch(r"Participant (\d+)", known["login"]):  # the Identifier of Moodle's grading worksheet
-        known |= {"login": "", "id": found[1]}
+    if found := re.fullmatch(r"Participant (\d+)", known["number"]):  # the Identifier of Moodle's grading worksheet
+        known |= {"number": "", "id": found[1]}
     if not known["name"]:
         known["name"] = f"{known['first_name']} {known['last_name']}".strip()
     elif not known["last_name"]:
@@ -210,18 +213,25 @@ def _called(roster, person_of, students):
 def _match(roster, students):
     """The Person of each student who is on the roster, and what is to be said of the others."""
     levels = [defaultdict(set) for _ in range(3)]
-    by_id = {person.id: person for person in roster.people if person.id}
     for person in roster.people:
         for level, keys in zip(levels, _names(person)):
             for key in keys:
                 level[key].add(person)
+    by_id = {student: _by_id(roster, own, student) for student, own in students.items()}
+    ids_hold = any(by_id.values())  # the roster's ids are the LMS's, so that other ids are other students'
     person_of, remarks = {}, []
     for student, own in students.items():
-        fits = _by_id(by_id, own, student)
-        texts = [student, *(str(r.get(name) or "") for r in own for name in ("login", "mail"))]
-        keys = {_squashed(text) for text in texts if text} | {_words(student)}
+        fits = by_id[student]
+        texts = [student, *(str(r.get(name) or "") for r in own for name in ("name", "login", "mail"))]
+        keys = {_squashed(text) for text in texts if text} | {_words(text) for text in texts}
+        ids = {one for r in own if (one := _canvas_id(r))}
         for level in levels:
-            fits = fits or set().union(*(level.get(key, ()) for key in keys))
+            fits = fits or {
+                person
+                for key in keys
+                for person in level.get(key, ())
+                if not (ids_hold and ids and person.id and person.id not in ids)
+            }
         if len(fits) == 1:
             person_of[student] = replace(*fits, student=student)
         elif fits:
@@ -236,16 +246,23 @@ def _match(roster, students):
     return person_of, remarks
 
 
-def _by_id(by_id, own, student):
+def _by_id(roster, own, student):
     """Who has the LMS's id of a student's submissions. That of Moodle's downloads is a number in one activity, and may
     be somebody else's in the roster: there the names must have a word in common."""
-    fits = set()
+    words, fits = {*_words(student).split()}, set()
     for result in own:
         came = lms.origin(result["file"])
-        person = by_id.get(str(result.get("id") or (came.id if came else "")))
-        if person and (not came or came.lms != "moodle" or {*_words(student).split()} & {*_words(person.name).split()}):
-            fits.add(person)
+        known = str(result.get("id") or (came.id if came else ""))
+        for person in roster.people:
+            if known and person.id == known and (_canvas_id(result) or words & {*_words(person.name).split()}):
+                fits.add(person)
     return fits
+
+
+def _canvas_id(result):
+    """The id of a Canvas submission's student, or None."""
+    came = lms.origin(result["file"])
+    return came.id if came and came.lms == "canvas" else None
 
 
 def _known(person):

@@ -84,7 +84,7 @@ def report(results, unread, pairs, chapters, remarks, made):
             charts=[_chart(number, results) for number in numbers],
             mistakes=_mistakes(results),
             notes=_notes(results),
-        unread=unread,
+            unread=unread,
             remarks=remarks,
             alike=_alike(results, pairs),
             most_alike=MOST_ALIKE,
