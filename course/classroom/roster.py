@@ -19,7 +19,8 @@ from course.classroom.layout import printable
 HEADINGS = {
     "login": "login loginid username userlogin sisloginid githubusername benutzername anmeldename",
     "id": "id lmsid lmsuserid userid canvasid participant",
-    "number": "sisuserid identifier studentid idnumber number matriculation matriculationnumber matrikelnummer orgdefinedid sid",
+    "number": "sisuserid identifier studentid idnumber number matriculation matriculationnumber matrikelnummer "
+    "orgdefinedid sid",
     "first_name": "first firstname givenname vorname prenom nombre",
     "last_name": "last lastname surname familyname nachname nom apellidos",
     "name": "name student fullname studentname vollstandigername nomcomplet nombrecompleto",

@@ -98,8 +98,9 @@ def _title(result, chapters):
 
 
 def _named(student):
-    """What a file of rules calls a student: the name, where it can be written there as it is."""
-    return student if not re.search(r"[\ud800-\udfff]", student) else safe_name(student)
+    """What a file of rules calls a student: the name, where it can well be written there."""
+    plain = len(student) <= words.MOST_NAME and not re.search(r"[\ud800-\udfff]", student)
+    return student if plain else safe_name(student)
 
 
 def _absent(results):
