@@ -36,10 +36,11 @@ def grade(options, class_key, rules_file, console):
     known = {number: keys.load(number) for number in keys.known()}
     points = {number: {n: one.points for n, one in key.exercises.items()} for number, key in known.items()}
     ruling = rules.read_rules(rules_file, points)
+    options.zone = ruling.zone
     if not options.sandboxed:
         console.print(Text(NOT_SANDBOXED, style="bold white on red"))
     options.out.mkdir(parents=True, exist_ok=True)
-    columns = ("{task.description}", "{task.fields[rate]}")
+    columns, remarks = ("{task.description}", "{task.fields[rate]}"), []
     with Progress(
         TextColumn(columns[0]), BarColumn(), MofNCompleteColumn(), TextColumn(columns[1]), TimeRemainingColumn(),
         console=console, transient=True,
@@ -51,6 +52,9 @@ def grade(options, class_key, rules_file, console):
                 found, unread = what
                 students = len({one.student for one in found})
                 console.print(f"{len(found)} submissions of {students} students; {len(unread)} files not understood")
+            elif event == "remark":
+                remarks.append(what[0])
+                console.print(Text(what[0], style="bold yellow"))
             elif event == "sealing":
                 bar.update(task, description=f"Sealing chapter {what[0]}")
             elif event == "begin":
@@ -66,7 +70,7 @@ def grade(options, class_key, rules_file, console):
 
         results, unread, references = runner.grade_class(options, class_key, say)
     ruled = [rules.apply(ruling, result) for result in results]
-    remarks = [] if options.students else rules.unused(ruling, results)
+    remarks += [] if options.students else rules.unused(ruling, results)
     pairs = similarity.similar_pairs(results, _shared(references), remarks.append)
     stems = {number: key.stem for number, key in known.items()}
     report.write_reports(options.out, ruled, unread, pairs, chapters=stems, remarks=remarks)

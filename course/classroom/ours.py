@@ -1,6 +1,7 @@
 """What of a hand-in is the course's own: its reference, which earns nobody anything, and its blank notebooks."""
 
 import hashlib
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 from course.exercises.cells import EXERCISE, untouched
@@ -9,6 +10,16 @@ from course.lesson import settings
 
 MOST_BYTES = 8 * 2**20  # of a notebook that is looked into; a chapter with every figure in it is under 2 MB
 LONGER = 4  # times as long as the reference's, an answer is another one; so no long one is parsed here
+
+
+@dataclass
+class Compared:
+    """What a comparison with the course's own tells. ours: how a notebook is known to be it, or "". blank: whether it
+    holds no answer. notes: sentences on damage in spite of which it could be read."""
+
+    ours: str = ""
+    blank: bool = False
+    notes: list = field(default_factory=list)
 
 
 class Ours:
@@ -28,22 +39,23 @@ class Ours:
         return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
     def compare(self, chapter, path):
-        """How a notebook is known to be the course's own, or "", and whether it holds no answer."""
+        """The Compared of a notebook."""
+        notes = []
         try:
             if path.stat().st_size > MOST_BYTES:
-                return "", False
+                return Compared()
             if hashlib.sha256(path.read_bytes()).hexdigest() in self._references:
-                return "it is the course's own file, byte by byte", False
-            answers = _answers(submission.read_cells(path))
+                return Compared("it is the course's own file, byte by byte")
+            answers = _answers(submission.read_cells(path, notes.append))
         except (OSError, submission.BadNotebook):
-            return "", False
+            return Compared()
         stubs = self.stubs(chapter) or {}
         if all(source.strip() == stubs.get(number, "").strip() for number, source in answers):
-            return "", True
+            return Compared(blank=True, notes=notes)
         solutions = self.solutions(chapter)
         if solutions and all(_given(number, solution, answers) for number, solution in solutions.items()):
-            return "all its answers are the reference's", False
-        return "", False
+            return Compared("all its answers are the reference's", notes=notes)
+        return Compared(notes=notes)
 
 
 def _answers(cells):

@@ -26,7 +26,7 @@ import math
 import tomllib
 import unicodedata
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -52,13 +52,15 @@ class Override:
 @dataclass(frozen=True)
 class Rules:
     """See the module's text. deadlines: chapter to aware datetime. points: chapter to {exercise: most points}, the
-    stars' or the file's. per_day, at_most: shares from 0 to 1. overrides: (student, exercise) to Override."""
+    stars' or the file's. per_day, at_most: shares from 0 to 1. overrides: (student, exercise) to Override. zone: of
+    times without one; None for this machine's."""
 
     points: dict
     deadlines: dict = field(default_factory=dict)
     per_day: float = 0.0
     at_most: float = 1.0
     overrides: dict = field(default_factory=dict)
+    zone: tzinfo | None = None
 
 
 def read_rules(path, chapters_points):
@@ -101,6 +103,7 @@ class _File:
             self.number("late.per_day", late.get("per_day", 0), 1),
             self.number("late.at_most", late.get("at_most", 1), 1),
             self.overrides(table.get("override", [])),
+            zone,
         )
 
     def wrong(self, key, message):
@@ -202,7 +205,8 @@ def apply(rules, result):
     result["exercises"] = [_ruled(rules, result["student"], number, graded, of) for number, of in most.items()]
     raw = sum(e["points"] for e in result["exercises"])
     deadline = rules.deadlines.get(result["chapter"])
-    days = late_days(datetime.fromisoformat(result["submitted"]), deadline) if deadline else 0
+    timed = result.get("timed", True)  # else its time is that of a download
+    days = late_days(datetime.fromisoformat(result["submitted"]), deadline) if deadline and timed else 0
     penalty = raw * min(rules.at_most, rules.per_day * days)
     return result | {
         "raw": _tidy(raw),

@@ -15,7 +15,7 @@ from pathlib import Path
 from course import __version__
 from course.classroom import evidence, layout
 from course.classroom.cluster import Cluster, ClusterError
-from course.classroom.ours import Ours
+from course.classroom.ours import Compared, Ours
 from course.classroom.sandbox import Limits
 from course.classroom.workers import Crew, Setup
 from course.exercises import keys
@@ -232,6 +232,8 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
 
         found, unread = discover(options, stems, Path(workspace), reference, say)
         say("found", found, unread)
+        if options.students:
+            found = [one for one in found if one.student in options.students]
         for number in sorted({one.chapter for one in found}):
             reference(number)
         results = Results(options.out)
@@ -244,12 +246,12 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
 
 
 def discover(options, stems, workspace, reference, say):
-    """The Submissions to grade, and what was not read. reference: gives a chapter's Reference. Raises GraderError."""
+    """The Submissions, and what was not read. reference: gives a chapter's Reference. Raises GraderError."""
     ours = Ours(lambda number: reference(number).stubs, lambda number: reference(number).key.solutions)
 
     def compare(student, chapter, path):
         chosen = not options.students or student in options.students
-        return ours.compare(chapter, path) if chosen else ("", False)
+        return ours.compare(chapter, path) if chosen else Compared()
 
     try:
         found = layout.discover(options.submissions, stems, workspace, options.zone, compare)
@@ -257,8 +259,7 @@ def discover(options, stems, workspace, reference, say):
         raise GraderError(f"{options.submissions}: {error}") from None
     for remark in found.remarks:
         say("remark", remark)
-    wanted = [one for one in found.submissions if not options.students or one.student in options.students]
-    return wanted, found.unread
+    return found.submissions, found.unread
 
 
 def plan(found, references, results, options):
@@ -281,8 +282,13 @@ def plan(found, references, results, options):
         if stale or {row["exercise"] for row in old["exercises"]} != set(all_of_it):
             todo.append((one, stale or all_of_it, old, digest))
         else:
-            done.append(keep(old | one.described(), old, results, stem))
+            done.append(keep(old | described(one), old, results, stem))  # perhaps handed in at another time
     return todo, done
+
+
+def described(submission):
+    """What a result says of its submission, whatever became of it."""
+    return submission.described()
 
 
 def refusal(one):
@@ -334,7 +340,7 @@ def conclude(task, report, reference, options):
     digests = dict(old["digests"]["exercises"]) if old else {}
     digests.update({number: reference.digests[number] for number in wanted})
     return {
-        **one.described(),
+        **described(one),
         "graded": datetime.now(UTC).isoformat(timespec="seconds"),
         "status": status,
         "reason": report["reason"],

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from course.classroom.layout.patterns import uncopied
+from course.classroom.layout.patterns import COPY_OF, COPY_OF_AT_END, is_generic, uncopied
 
 LOOK = 2**21  # bytes at each end of a notebook that are looked at
 SPACES = r"[\s_\-.]+"
@@ -48,8 +48,9 @@ class Chapters:
         if len({number for *_, number in found}) != 1:
             return None, None, ""
         start, end, number = found[0]
-        before = uncopied(name[:start].strip(" _-.") + " ")[0].strip(" _-.")
-        return number, re.sub(r"(?i)[\s_\-]+(?:copy|kopie|copie|copia) (?:of|von|de|di)$", "", before), name[end:]
+        before = name[:start].strip(" _-.")
+        before = "" if COPY_OF.fullmatch(f"{before} ") else COPY_OF_AT_END.sub("", before)
+        return number, uncopied(before)[0].strip(" _-."), name[end:]
 
     def number_in(self, name, flat=False):
         """The chapter whose number a name begins with, or, where a student's name goes before it, ends with."""
@@ -62,7 +63,8 @@ class Chapters:
     def of_folder(self, name):
         """The chapter that a folder is named for, and nothing else: its stem, or "Chapter 3"."""
         number, before, after = self.in_name(name)
-        if number and not before and not uncopied(after)[0].strip(" _-."):
+        after = uncopied(after)[0].strip(" _-.")
+        if number and not before and (not after or is_generic(after)):
             return number
         return self.number_in(name) if re.fullmatch(r"(?i)(?:ch|chapter|kapitel)?[\s_\-]*\d{1,2}", name) else None
 

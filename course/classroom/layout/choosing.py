@@ -30,8 +30,7 @@ def choose(candidates, lost, compare=None):
     """One Submission for each student and chapter, in order, and pairs of a name and a reason for what gave way.
 
     candidates: Candidates. lost: pairs of an Owner of whom nothing could be read and a chapter. compare: called with a
-    student, a chapter and a path, tells how the notebook is known to be the course's own, or "", and whether it holds
-    no answer.
+    student, a chapter and a path, gives an `ours.Compared`.
     """
     names = _names(candidates, lost)
     grouped, owners = defaultdict(list), defaultdict(set)
@@ -75,8 +74,9 @@ def _rank(one, student, compare):
     """What to sort by: the last counts. Its places are those of RULES."""
     blank = False
     if compare:
-        ours, blank = compare(student, one.chapter, one.path)
-        one.ours = one.ours or ours
+        compared = compare(student, one.chapter, one.path)
+        one.ours, blank = one.ours or compared.ours, compared.blank
+        one.notes += compared.notes
     stem = NOTEBOOK.sub("", one.entry.name[:-4] if is_zip(one.entry.name) else one.entry.name)
     return (
         not one.ours,

@@ -14,7 +14,7 @@ from course.classroom.layout import gradescope
 from course.classroom.layout.archives import Trouble, is_zip
 from course.classroom.layout.found import LayoutError
 from course.classroom.layout.patterns import (
-    DOWNLOAD,
+    NOBODY,
     NOTEBOOK,
     Named,
     Pattern,
@@ -78,7 +78,8 @@ class Levels:
             folder = self.open_zip(root)
             if folder is None:
                 return []
-            if self.kind(folder, Place()) == "student" and not self.only_folder(folder):
+            named = not is_class(title(folder)) and not self.only_folder(folder)
+            if named and self.kind(folder, Place()) == "student":
                 return [Item(root, Place())]
             return self.level(folder, Place(root.shown))
         place = Place()
@@ -135,9 +136,7 @@ class Levels:
 
     def inside(self, folder, place):
         """The Place of what stands in a class's or an assignment's folder."""
-        settled = place.settled or bool(DOWNLOAD.fullmatch(title(folder)))
-        hint = self.chapters.of_folder(title(folder)) or place.hint
-        return replace(place, hint=hint, settled=settled)
+        return replace(place, hint=self.chapters.of_folder(title(folder)) or place.hint)
 
     def named(self, folder, folders, files):
         """What names in a folder say: dict from a name to its Named."""
@@ -202,7 +201,8 @@ class Levels:
         people = [one for one in listing.folders if not self.is_work(one.name) and self.first_notebook(one)]
         work = [one for one in listing.folders if self.is_work(one.name) and self.first_notebook(one)]
         if is_class(name) or self.chapters.of_folder(name):
-            return "class" if people or flat or zips or any(self.holds_class(one) for one in work) else "student"
+            inside = people or flat or zips or any(self.kind(one, place) == "class" for one in work)
+            return "class" if inside else "student"
         if len(flat) > 1 and not loose:
             return "class"
         if flat or loose:
@@ -228,6 +228,10 @@ class Levels:
     def is_work(self, name):
         """Whether a folder's name says what is in it and not whose it is."""
         return is_generic(name) or self.chapters.of_folder(name) is not None
+
+    def is_nobody(self, name):
+        """Whether a name can be no student's, nor a group's."""
+        return self.is_work(name) or is_generic(name, NOBODY)
 
     def is_nameless(self, file):
         """Whether a zip's name says nothing of a student."""
@@ -312,7 +316,7 @@ class Levels:
 
     def is_assignment(self, folder):
         """Whether a folder is named for work and holds students."""
-        if not (self.is_work(folder.name) or DOWNLOAD.fullmatch(folder.name)):
+        if not self.is_work(folder.name):
             return False
         flat, loose = self.flat(_listing(folder).files)
         return not loose and bool(flat or self.people(folder) or self.in_systems_form(folder))

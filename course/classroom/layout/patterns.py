@@ -90,11 +90,9 @@ COPY = (
     "copy|kopie|copie|copia|cópia|kopia|kopio|kopi|kopija|kopya|kópia|másolat|copia|salinan|bản sao|koopia|koopie"
     "|копия|копія|копие|αντίγραφο|コピー|副本|拷贝|複本|복사본|사본|สำเนา|نسخة|עותק"
 )
-COPY_OF = re.compile(
-    rf"(?:{COPY})(?:\s*\(\d+\))?(?:\s+(?:of|von|van|de|di|do|da|av|af|pliku|file|файла|z|của|από|من|של))?[\s_]+"
-    r"|.{0,3}(?:のコピー|的副本|의 사본)[\s_]*",
-    re.IGNORECASE,
-)
+OF = r"(?:\s*\(\d+\))?(?:\s+(?:of|von|van|de|di|do|da|av|af|pliku|file|файла|z|của|από|من|של))?"
+COPY_OF = re.compile(rf"(?:{COPY}){OF}[\s_]+", re.IGNORECASE)
+COPY_OF_AT_END = re.compile(rf"(?:[\s_\-–—]+(?:{COPY}){OF})+$", re.IGNORECASE)
 COPIED = re.compile(
     rf"(?:[\s_]*[-–—]?[\s_]*(?<=[\s_–—-])(?:{COPY})[\s_]*(?P<nth>\d{{0,2}})"
     r"|[\s_]*[(（](?P<count>\d{1,2})[)）]|[\s_]*(?:のコピー|的副本|의 사본))$",
@@ -114,14 +112,14 @@ WORK = set(
     "semana semaine devoir devoirs rendu rendus tp td compiti settimana opgave opgaver uke vecka inlämning "
     "inlämningar 作业 提交 課題 提出".split()
 )
-CLASS = WORK | set(
-    "class classes classroom group groups section tutorial cohort inbound student students studierende klasse klassen "
-    "gruppe gruppen kurs clase grupo classe groupe bulk all everything alle export gradebook".split()
+NOBODY = WORK | set(
+    "class classes classroom cohort inbound student students studierende klasse klassen kurs clase classe bulk all "
+    "everything alle export gradebook".split()
 )
+CLASS = NOBODY | set("group groups section sections tutorial tutorials gruppe gruppen grupo grupos groupe team".split())
 # A whole class's download, by the name that a system gives its zip or, unpacked, its folder.
 DOWNLOAD = re.compile(
-    r"submissions|.*[\s_-]submissions|gradebook_.+|.*bulk[_ ]?download|.+ Download .+ \d{4} .+|assignment_\d+_export"
-    r"|.+-\d{5,}|inbound|submitted",
+    r"submissions|.*[\s_-]submissions|gradebook_.+|.*bulk[_ ]?download|.+ Download .+ \d{4} .+|assignment_\d+_export",
     re.IGNORECASE,
 )
 
@@ -156,7 +154,9 @@ def bare(name):
 
 def uncopied(name):
     """A name without the marks of a copy, and the copy's number: 0 where it is none."""
-    name, number = COPY_OF.sub("", name, count=1) if COPY_OF.match(name) else name, 0
+    number = 0
+    while (found := COPY_OF.match(name)) and found.end() < len(name):
+        name = name[found.end() :]
     while found := COPIED.search(name):
         if not name[: found.start()].strip(" _-."):
             break

@@ -61,6 +61,7 @@ class Owner:
     environments: list = field(default_factory=list)
     notes: list = field(default_factory=list)
     lost: str = ""
+    own: bool = False
     when: datetime | None = None
 
     def spend(self, size):
@@ -129,7 +130,7 @@ class _Reader(contextlib.ExitStack):
         for system, names in self.levels.passed.items():
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             self.unread.append(Unread(f"{names[0]}{more}", f"passed over: {system}'s own"))
-        unread = sorted(set(self.unread), key=lambda u: (u.path, u.reason))
+        unread = sorted(self.unread, key=lambda u: (u.path, u.reason))
         return Found(submissions, unread, remarks)
 
     def refuse(self, shown, reason, owner=None):
@@ -169,7 +170,7 @@ class _Reader(contextlib.ExitStack):
         named = item.named
         if not named:
             chapter, student, _ = self.chapters.in_name(text)
-            if student == "" or is_file and is_zip(name) and self.levels.is_work(text):
+            if student == "" or is_file and is_zip(name) and self.levels.is_nobody(text):
                 return self.refuse(node.shown, self.nameless(node, chapter))
             named = Named("", None, name=student or text)
         owners = [self.owner(one, item) for one in (named, *named.with_)]
@@ -178,7 +179,7 @@ class _Reader(contextlib.ExitStack):
         if not is_file:
             owner.folder = name
             files = list(self.walk(node, owner))
-            if not files and not owner.left_out and not owner.environments:
+            if not (files or owner.left_out or owner.environments or owner.own):
                 self.refuse(f"{node.shown}/", "a folder without a notebook")
             self.files(files, owner)
         else:
@@ -186,6 +187,7 @@ class _Reader(contextlib.ExitStack):
         if len(owner.left_out) > MOST_LISTED:
             self.refuse(f"{node.shown} …", f"and {len(owner.left_out) - MOST_LISTED} more files that are not read")
         if owner.environments:
+            owner.environments.sort()
             more = f" and {len(owner.environments) - 1} more" if len(owner.environments) > 1 else ""
             self.refuse(f"{owner.environments[0]}/{more}", "passed over: an environment, nothing of a student's own")
         if len(owners) > 1:
@@ -257,6 +259,7 @@ class _Reader(contextlib.ExitStack):
             self.cut(owner, f"{folder.shown}/", f"more than {most}; the rest is not read")
         for file in loose:
             if is_own(file.name, {owner.system}):
+                owner.own = True
                 self.levels.passed[owner.system].append(file.shown)
             else:
                 self.refuse(file.shown, "not a notebook (.ipynb)", owner)
@@ -381,7 +384,7 @@ def contradiction(by_name, contents, file):
     """What of a notebook's name, metadata and exercises contradicts what, in words, or ""."""
     said = contents.chapter
     if by_name and said and by_name != said:
-        return f"its name says {by_name}, the notebook itself {said}: the wrong file? ({file.shown})"
+        return f"its name says {by_name}, the notebook itself says {said}: the wrong file? ({file.shown})"
     if contents.metadata and contents.lines and contents.metadata != contents.lines:
         return f"the notebook says {contents.metadata}, and its exercises are of {contents.lines} ({file.shown})"
     return ""
