@@ -36,6 +36,7 @@ def grade(options, class_key, rules_file, roster_file, console):
     points = {number: {n: one.points for n, one in key.exercises.items()} for number, key in known.items()}
     ruling = rules.read_rules(rules_file, points)
     class_list = roster.read_roster(roster_file) if roster_file else None
+    options.zone = ruling.zone
     if not options.sandboxed:
         console.print(Text(NOT_SANDBOXED, style="bold white on red"))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,9 @@ def grade(options, class_key, rules_file, roster_file, console):
                 submissions.extend(found)
                 students = len({one.student for one in found})
                 console.print(f"{len(found)} submissions of {students} students; {len(unread)} files not understood")
+            elif event == "remark":
+                remarks.append(what[0])
+                console.print(Text(what[0], style="bold yellow"))
             elif event == "sealing":
                 bar.update(task, description=f"Sealing chapter {what[0]}")
             elif event == "begin":

@@ -39,7 +39,7 @@ import re
 import tomllib
 import unicodedata
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -87,7 +87,8 @@ class Extension:
 class Rules:
     """See the module's text. deadlines: chapter to aware datetime. points: chapter to {exercise: most points}, the
     stars' or the file's. per_day, at_most: shares from 0 to 1. overrides: (student, exercise) to Override. extensions:
-    (student, chapter or "") to Extension. assignments: chapter to the LMS's name of it."""
+    (student, chapter or "") to Extension. assignments: chapter to the LMS's name of it. zone: of times without one;
+    None for this machine's."""
 
     points: dict
     deadlines: dict = field(default_factory=dict)
@@ -97,6 +98,7 @@ class Rules:
     marked_days: float = 0
     extensions: dict = field(default_factory=dict)
     assignments: dict = field(default_factory=dict)
+    zone: tzinfo | None = None
 
 
 def read_rules(path, chapters_points):
@@ -149,6 +151,7 @@ class _File:
                 self.numbered(f"assignments.{k}", k): self.text(f"assignments.{k}", v)
                 for k, v in self.table(table, "assignments").items()
             },
+            zone,
         )
 
     def wrong(self, key, message):

@@ -8,13 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache, cached_property, partial
 from pathlib import Path
 
 from course import __version__
 from course.classroom import evidence, layout
 from course.classroom.cluster import Cluster, ClusterError
+from course.classroom.ours import Compared, Ours
 from course.classroom.sandbox import Limits
 from course.classroom.workers import Crew, Setup
 from course.exercises import keys
@@ -31,7 +32,7 @@ class GraderError(Exception):
 
 @dataclass
 class Options:
-    """What an instructor asks for; see `course grade --help`."""
+    """What an instructor asks for; see `course grade --help`. zone: of times in names that bear none."""
 
     submissions: Path
     out: Path
@@ -45,6 +46,7 @@ class Options:
     exercises: tuple = ()
     force: bool = False
     cluster: str = ""
+    zone: tzinfo | None = None
 
 
 @dataclass
@@ -77,6 +79,11 @@ class Reference:
             number: hashlib.sha256(f"{state}{one.digest}{self.public.exercises[number].digest}".encode()).hexdigest()
             for number, one in self.key.exercises.items()
         }
+
+    @property
+    def stubs(self):
+        """The blank answer cells, by exercise."""
+        return {number: one.stub for number, one in self.key.exercises.items()}
 
     @property
     def modules(self):
@@ -156,8 +163,7 @@ def self_test(reference, run, options):
     """Verify that the reference scores full marks and the blank notebook none, before anyone is graded. run: gives the
     report on a job."""
     key, wanted = reference.key, list(reference.key.exercises)
-    stubs = {number: one.stub for number, one in key.exercises.items()}
-    for answers, right in ((key.solutions, True), (stubs, False)):
+    for answers, right in ((key.solutions, True), (reference.stubs, False)):
         with tempfile.TemporaryDirectory(prefix="course-") as folder:
             path = Path(folder) / "self-test.ipynb"
             cells = [{"cell_type": "code", "metadata": {}, "source": source} for source in answers.values()]
@@ -221,20 +227,26 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
 
     class_key: gives the class's ChapterKey for a chapter's number and a function that reads the secret, or makes it,
     for keys that are drawn now. say: called with an event's name and
-    what belongs to it: ("found", submissions, unread), ("sealing", chapter), ("begin", to do, already done),
-    ("graded", result). Raises GraderError. A killed run goes on where it stopped.
+    what belongs to it: ("sealing", chapter), ("remark", sentence on the class), ("found", submissions, unread),
+    ("begin", to do, already done), ("graded", result). Raises GraderError. A killed run goes on where it stopped.
     """
     stems = {number: keys.load(number).stem for number in keys.known()}
     with tempfile.TemporaryDirectory(prefix="course-") as workspace:
-        found, unread = layout.discover(options.submissions, stems, Path(workspace))
+        secret = cache(partial(read_secret, options.seed_file or options.out / "secret-seed"))
+        references = {}
+
+        def reference(number):
+            if number not in references:
+                say("sealing", number)
+                references[number] = Reference(class_key(number, secret), keys.load(number))
+            return references[number]
+
+        found, unread = discover(options, stems, Path(workspace), reference, say)
         say("found", found, unread)
         if options.students:
             found = [one for one in found if one.student in options.students]
-        secret = cache(partial(read_secret, options.seed_file or options.out / "secret-seed"))
-        references = {}
         for number in sorted({one.chapter for one in found}):
-            say("sealing", number)
-            references[number] = Reference(class_key(number, secret), keys.load(number))
+            reference(number)
         results = Results(options.out)
         todo, done = plan(found, references, results, options)
         modules = sorted({name for reference in references.values() for name in reference.modules})
@@ -242,6 +254,23 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
         if todo:
             work(todo, done, references, results, modules, options, say)
         return done, unread, references
+
+
+def discover(options, stems, workspace, reference, say):
+    """The Submissions, and what was not read. reference: gives a chapter's Reference. Raises GraderError."""
+    ours = Ours(lambda number: reference(number).stubs, lambda number: reference(number).key.solutions)
+
+    def compare(student, chapter, path):
+        chosen = not options.students or student in options.students
+        return ours.compare(chapter, path) if chosen else Compared()
+
+    try:
+        found = layout.discover(options.submissions, stems, workspace, options.zone, compare)
+    except layout.LayoutError as error:
+        raise GraderError(f"{options.submissions}: {error}") from None
+    for remark in found.remarks:
+        say("remark", remark)
+    return found.submissions, found.unread
 
 
 def plan(found, references, results, options):
@@ -252,6 +281,9 @@ def plan(found, references, results, options):
         stem, all_of_it = reference.key.stem, list(reference.key.exercises)
         old = results.load(one.student, stem)
         digest = file_digest(one.path)
+        if one.problem:
+            done.append(keep(conclude((one, [], None, digest), refusal(one), reference, options), old, results, stem))
+            continue
         if not old or old["digests"]["submission"] != digest or old["status"] == "fault":
             todo.append((one, all_of_it, None, digest))
             continue
@@ -263,19 +295,26 @@ def plan(found, references, results, options):
         elif stale:
             todo.append((one, all_of_it, None, digest))
         else:
-            done.append(old | described(one))  # the same file, but perhaps handed in at another time
+            done.append(keep(old | described(one), old, results, stem))  # perhaps handed in at another time
     return todo, done
 
 
 def described(submission):
     """What a result says of its submission, whatever became of it."""
-    return {
-        "student": submission.student,
-        "chapter": submission.chapter,
-        "file": submission.shown,
-        "submitted": submission.submitted.isoformat(),
-        "notes": list(submission.notes),
-    }
+    return submission.described()
+
+
+def refusal(one):
+    """The report on a submission in which there is nothing to grade."""
+    return {"status": "invalid", "reason": one.problem, "seconds": 0, "exercises": {}, "answers": {}}
+
+
+def keep(result, old, results, stem):
+    """Store a result that no worker made, where it differs from the stored one but for its time; it is returned."""
+    if not old or {**old, "graded": ""} != {**result, "graded": ""}:
+        results.save(result, stem)
+        return result
+    return old
 
 
 def file_digest(path):
