@@ -76,7 +76,7 @@ def grade(options, class_key, rules_file, roster_file, console):
         results, absent, odd = roster.join(class_list, results)
         results, remarks = results + absent, remarks + odd
     ruled = [rules.apply(ruling, result) for result in results]
-    remarks += rules.unused(ruling, results)
+    remarks += rules.unused(ruling, results) + rules.unjudged(ruling, ruled)
     stems = {number: key.stem for number, key in known.items()}
     writing.write_reports(
         options.out, ruled, unread, pairs, chapters=stems, remarks=remarks, assignments=ruling.assignments

@@ -354,6 +354,15 @@ def unused(rules, results):
     ]
 
 
+def unjudged(rules, results):
+    """A sentence where an LMS marks submissions LATE, no time tells more, and the rules do not say what that counts."""
+    marked = sum(r["late_mark"] for r in results)
+    if not marked or rules.marked_days:
+        return []
+    count = "1 submission is" if marked == 1 else f"{marked} submissions are"
+    return [f"{count} marked LATE, which costs nothing: marked_days = 1 under [late] in the rules makes it a day late"]
+
+
 def _said(value):
     return repr(value)[:80]
 

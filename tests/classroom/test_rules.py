@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from course.classroom.layout import safe_name
-from course.classroom.rules import MISSING, Rules, RulesError, apply, late_days, read_rules, unused
+from course.classroom.rules import MISSING, Rules, RulesError, apply, late_days, read_rules, unjudged, unused
 
 STARS = {"03": {"3.1": 1, "3.2": 2, "3.10": 3}, "06": {"6.1": 2}}
 WHOLE = """
@@ -160,7 +160,9 @@ def test_late_of_an_lms_counts_where_no_time_is_known_and_the_rules_say_so(tmp_p
     got = apply(rules, marked | {"timed": True, "submitted": "2026-03-01T12:00:01+00:00"})
     assert (got["late_days"], got["late_mark"]) == (1, False), "a time that is known says more than the mark"
     assert apply(rules, marked | {"student": "anna"})["penalty"] == 0, "who has more time than the LMS knows of"
-    assert apply(read_rules(None, STARS), marked)["penalty"] == 0
+    silent = read_rules(None, STARS)
+    assert apply(silent, marked)["penalty"] == 0 and unjudged(rules, [apply(rules, marked)]) == []
+    assert "marked_days = 1 under [late]" in unjudged(silent, [apply(silent, marked)])[0]
     without = rules_of(tmp_path, "[late]\nper_day = 0.1\nmarked_days = 1")
     assert apply(without, marked | {"timed": True})["penalty"] == 0.6, "where the class has no deadline here"
 
