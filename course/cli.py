@@ -378,6 +378,8 @@ def grade_class(
             cluster=cluster,
         )
         results = command.grade(options, class_keys(key or (), out), rules, roster, console())
+    except keys.BadKey as error:  # of the learner's keys, whose own remedy is an author's
+        fail(f"{error.problem}: install the version of the course that the class has")
     except (runner.GraderError, RulesError, RosterError, ExerciseError) as error:
         fail(error)
     except OSError as error:
@@ -402,6 +404,8 @@ def class_keys(paths, out):
         given = [keys.from_text(file.read_bytes(), file.name, "make it anew with course key") for file in files]
     except OSError as error:
         raise GraderError(f"the key {error.filename} cannot be read: {error.strerror}") from None
+    except keys.BadKey as error:
+        raise GraderError(str(error)) from None
 
     def from_file(number, secret):
         if found := [key for key in given if key.number == number]:

@@ -2,7 +2,7 @@
 
 import os
 
-from course.classroom import roster, rules, runner, sandbox, sealed, similarity
+from course.classroom import lms, roster, rules, runner, sandbox, sealed, similarity
 from course.classroom.report import words, writing
 from course.exercises import keys
 
@@ -159,6 +159,6 @@ def _sum_up(results, unread, pairs, options, console):
     )
     for name in ("report.html", "grades.csv", "grades-wide.csv", "results.xml", "feedback", "results"):
         console.print(Text(f"  {options.out / name}{'/' if '.' not in name else ''}"))
-    for name in ("moodle", "canvas"):
-        if (options.out / name).is_dir():
-            console.print(Text(f"  {options.out / name}/: grades and feedback to upload"))
+    for system in lms.SYSTEMS:
+        if (options.out / system.lower()).is_dir():
+            console.print(Text(f"  {options.out / system.lower()}/: grades and feedback to take to {system}"))

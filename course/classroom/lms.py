@@ -1,26 +1,19 @@
-"""The names that learning platforms give to what students hand in, and under which they take feedback back."""
+"""The systems that take grades and feedback back: what they know a student by, and what feedback must be called."""
 
-import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-# Of a file or folder in a download. Moodle takes feedback under a name with the participant's number, Canvas under one
-# with the numbers of the user and of the file that was handed in.
-NAMES = {
-    "moodle": re.compile(r"(?P<name>[^_/]*)_(?P<id>\d+)_assign(?:submission|feedback)_[a-z]+(?:_.*)?", re.DOTALL),
-    "canvas": re.compile(
-        r"(?P<name>[^_/]+(?:_LATE)?)_(?P<id>\d+|(?<=anon_)\w{5}|(?<=anon_LATE_)\w{5})_(?P<file>\d+)_(?P<rest>.+)",
-        re.DOTALL | re.IGNORECASE,
-    ),
-}
+from course.classroom.layout.patterns import PATTERNS
+
+SYSTEMS = ("Moodle", "Canvas")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a submission came from. lms: a key of NAMES. id: the student's, as the LMS has it. prefix: with which the
+    """Where a submission came from. system: one of SYSTEMS. id: the student's, as it has it. prefix: with which the
     name of a feedback file must begin."""
 
-    lms: str
+    system: str
     id: str
     prefix: str
 
@@ -28,9 +21,13 @@ class Origin:
 def origin(path):
     """The Origin that a submission's path below the folder of a class tells of, or None."""
     for part in PurePosixPath(path).parts:
-        if found := NAMES["moodle"].fullmatch(part):
-            # As a feedback file: the same one uploaded twice is then known to be the same.
-            return Origin("moodle", found["id"], f"{found['name']}_{found['id']}_assignfeedback_file_")
-        if found := NAMES["canvas"].fullmatch(part):
-            return Origin("canvas", found["id"], f"{found['name']}_{found['id']}_{found['file']}_")
+        for pattern in PATTERNS:
+            if pattern.system in SYSTEMS and (found := pattern.named.fullmatch(part)):
+                return Origin(pattern.system, found["id"], _prefix(pattern.system, part, found))
     return None
+
+
+def _prefix(system, part, found):
+    if system == "Moodle":  # as a feedback file: the same one uploaded twice is then known to be the same
+        return f"{found['name']}_{found['id']}_assignfeedback_file_"
+    return part[: found.start("rest")]  # Canvas wants the number of the file that was handed in

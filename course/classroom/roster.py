@@ -30,6 +30,7 @@ HEADINGS = {
 FIELD_OF = {heading: name for name, headings in HEADINGS.items() for heading in headings.split()}
 NOBODY = {"points possible", "student, test", "test student"}  # rows of a Canvas gradebook that are no student's
 MOST_STUDENTS = 20_000
+MOST_NAMED = 20  # in one remark
 
 
 class RosterError(Exception):
@@ -218,13 +219,16 @@ def _match(roster, students):
         for level, keys in zip(levels, _names(person)):
             for key in keys:
                 level[key].add(person)
-    by_id = {student: _by_id(roster, own, student) for student, own in students.items()}
+    with_id = defaultdict(set)
+    for person in roster.people:
+        with_id[person.id].add(person)
+    by_id = {student: _by_id(with_id, own, student) for student, own in students.items()}
     ids_hold = any(by_id.values())  # the roster's ids are the LMS's, so that other ids are other students'
-    person_of, remarks = {}, []
+    person_of, strangers, remarks = {}, [], []
     for student, own in students.items():
         fits = by_id[student]
         texts = [student, *(str(r.get(name) or "") for r in own for name in ("name", "login", "mail"))]
-        keys = {_squashed(text) for text in texts if text} | {_words(text) for text in texts}
+        keys = {*map(_squashed, texts), *map(_words, texts)} - {""}
         ids = {one for r in own if (one := _canvas_id(r))}
         for level in levels:
             fits = fits or {
@@ -239,7 +243,10 @@ def _match(roster, students):
             names = " and ".join(sorted(person.shown for person in fits))
             remarks.append(f"{student} could be {names} of the roster: not joined with either")
         else:
-            remarks.append(f"{student} is not on the roster")
+            strangers.append(student)
+    if strangers:
+        named = ", ".join(strangers[:MOST_NAMED]) + (" ..." if len(strangers) > MOST_NAMED else "")
+        remarks.append(f"{len(strangers)} who handed something in are not on the roster: {named}")
     for line, count in Counter(person.line for person in person_of.values()).items():
         if count > 1:
             same = [student for student, person in person_of.items() if person.line == line]
@@ -247,23 +254,25 @@ def _match(roster, students):
     return person_of, remarks
 
 
-def _by_id(roster, own, student):
+def _by_id(with_id, own, student):
     """Who has the LMS's id of a student's submissions. That of Moodle's downloads is a number in one activity, and may
     be somebody else's in the roster: there the names must have a word in common."""
     words, fits = {*_words(student).split()}, set()
     for result in own:
         came = lms.origin(result["file"])
         known = str(result.get("id") or (came.id if came else ""))
-        for person in roster.people:
-            if known and person.id == known and (_canvas_id(result) or words & {*_words(person.name).split()}):
-                fits.add(person)
+        fits |= {
+            person
+            for person in with_id.get(known, ())
+            if known and (_canvas_id(result) or words & {*_words(person.name).split()})
+        }
     return fits
 
 
 def _canvas_id(result):
     """The id of a Canvas submission's student, or None."""
     came = lms.origin(result["file"])
-    return came.id if came and came.lms == "canvas" else None
+    return came.id if came and came.system == "Canvas" else None
 
 
 def _known(person):

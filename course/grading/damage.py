@@ -118,8 +118,8 @@ def _is_notebook(text):
 def _merged(text, note):
     """The notebook in a text with the marks of a merge that git left to a person: where both sides have the same cells,
     apart from outputs and counts, it does not matter which."""
+    text, sides = text.replace("\r\n", "\n"), []
     line = text.count("\n", 0, MARK.search(text).start()) + 1
-    sides = []
     for side in ("ours", "theirs"):
         try:
             sides.append(_json(CONFLICT.sub(lambda found, side=side: found[side], text), lambda _: None))

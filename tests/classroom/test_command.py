@@ -179,7 +179,9 @@ def test_the_class_is_joined_with_its_list(world, tmp_path):
         ("nora", "Never", "n@x.example", "0"),
     ]
     assert "Adding (7)" in rows(tmp_path, "grades-wide.csv")[0]
-    assert "cleo is not on the roster" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "1 who handed something in are not on the roster: cleo" in (tmp_path / "out" / "report.html").read_text(
+        encoding="utf-8"
+    )
     whole = sum(r["max_score"] for r in results.values())
     share = sum(r["score"] for r in results.values()) / whole
     assert f"1 missing; mean score of the class {share:.0%}" in said

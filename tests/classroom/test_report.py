@@ -237,13 +237,14 @@ def test_canvas_gradebook_has_its_ids_and_the_points_possible():
 
 
 ORIGINS = {
-    "s.zip/doejane_4711_99001_03_convolution.ipynb": ("canvas", "4711", "doejane_4711_99001_"),
-    "doejane_LATE_4711_99001_my_own_name.ipynb": ("canvas", "4711", "doejane_LATE_4711_99001_"),
-    "anon_x7Yz9_99001_03.ipynb": ("canvas", "x7Yz9", "anon_x7Yz9_99001_"),
-    "Jane Doe_4711_assignsubmission_file/03.ipynb": ("moodle", "4711", "Jane Doe_4711_assignfeedback_file_"),
-    "Jane Doe_4711_assignsubmission_file_03.ipynb": ("moodle", "4711", "Jane Doe_4711_assignfeedback_file_"),
+    "s.zip/doejane_4711_99001_03_convolution.ipynb": ("Canvas", "4711", "doejane_4711_99001_"),
+    "doejane_LATE_4711_99001_my_own_name.ipynb": ("Canvas", "4711", "doejane_LATE_4711_99001_"),
+    "anon_x7Yz9_99001_03.ipynb": ("Canvas", "anon_x7Yz9", "anon_x7Yz9_99001_"),
+    "LATE_anon_x7Yz9_99001_03.ipynb": ("Canvas", "anon_x7Yz9", "LATE_anon_x7Yz9_99001_"),
+    "Jane Doe_4711_assignsubmission_file/03.ipynb": ("Moodle", "4711", "Jane Doe_4711_assignfeedback_file_"),
+    "Jane Doe_4711_assignsubmission_file_03.ipynb": ("Moodle", "4711", "Jane Doe_4711_assignfeedback_file_"),
     "Participant 12_4711_assignsubmission_file_/a.ipynb": (
-        "moodle", "4711", "Participant 12_4711_assignfeedback_file_",
+        "Moodle", "4711", "Participant 12_4711_assignfeedback_file_",
     ),
     "anna_03_convolution.ipynb": None,
     "anna/03_convolution.ipynb": None,
@@ -254,7 +255,7 @@ ORIGINS = {
 @pytest.mark.parametrize("path", ORIGINS)
 def test_where_a_submission_came_from(path):
     came = lms.origin(path)
-    assert (came and (came.lms, came.id, came.prefix)) == ORIGINS[path]
+    assert (came and (came.system, came.id, came.prefix)) == ORIGINS[path]
 
 
 # Feedback

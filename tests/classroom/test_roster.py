@@ -83,7 +83,7 @@ def test_an_id_that_is_another_students_joins_nobody(tmp_path):
     files = ("s.zip/doejane_99_1_x.ipynb", "s.zip/libo_12_2_x.ipynb")
     results, absent, remarks = join(found, [result("doejane", file=files[0]), result("libo", file=files[1])])
     assert "last_name" not in results[0] and [r["student"] for r in absent] == ["11"]
-    assert remarks == ["doejane is not on the roster"]
+    assert remarks == ["1 who handed something in are not on the roster: doejane"]
     # Moodle's is a number within one activity.
     moodle = "m.zip/Jane Doe_12_assignsubmission_file_/03.ipynb"
     results, _, _ = join(found, [result("Jane Doe", file=moodle)])
@@ -96,7 +96,7 @@ def test_strangers_and_doubles_are_told(tmp_path):
     _, _, remarks = join(found, [result("jdoe"), result("Jane Doe"), result("eve")])
     assert remarks == [
         "the roster's line 3 is Jane Again's again, after line 2: left out",
-        "eve is not on the roster",
+        "1 who handed something in are not on the roster: eve",
         "jdoe and Jane Doe are one student of the roster, in its line 2",
     ]
 

@@ -48,15 +48,15 @@ def feedback(result, chapters):
 
 
 def packed(pages, results, chapters):
-    """Zips of feedback under the names that an LMS's upload wants: dict from (lms, chapter) to bytes.
+    """Zips of feedback under the names that an LMS's upload wants: dict from (system, chapter) to bytes.
 
-    pages: the feedback of each result, as HTML. Only of what came under that LMS's names.
+    pages: the feedback of each result, as HTML. Only of what came under that system's names.
     """
     members = {}
     for result, page in zip(results, pages):
         if came := lms.origin(result["file"]):
             title = chapters.get(result["chapter"], result["chapter"])
-            own = members.setdefault((came.lms, result["chapter"]), {})
+            own = members.setdefault((came.system, result["chapter"]), {})
             own[_member(f"{came.prefix}{title}.html")] = page
     return {key: _zip(own) for key, own in members.items()}
 

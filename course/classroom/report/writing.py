@@ -38,8 +38,8 @@ def write_reports(folder, results, unread=(), pairs=(), *, chapters, remarks=(),
     for result, html in zip(handed_in, pages):
         own = f"feedback/{safe_name(result['student'])}/{chapters.get(result['chapter'], result['chapter'])}"
         texts |= {f"{own}.md": feedback.feedback(result, chapters), f"{own}.html": html}
-    for (platform, chapter), data in feedback.packed(pages, handed_in, chapters).items():
-        texts[f"{platform}/{chapters.get(chapter, chapter)}-feedback.zip"] = data
+    for (system, chapter), data in feedback.packed(pages, handed_in, chapters).items():
+        texts[f"{system.lower()}/{chapters.get(chapter, chapter)}-feedback.zip"] = data
     texts |= _for_lms(results, chapters, called)
     for name, text in texts.items():
         write(folder / name, text)
@@ -47,12 +47,12 @@ def write_reports(folder, results, unread=(), pairs=(), *, chapters, remarks=(),
 
 
 def _for_lms(results, chapters, called):
-    """The tables for the LMS from which the class came."""
-    platforms = {came.lms for r in results if (came := lms.origin(r["file"]))}
+    """The tables for the systems from which the class came."""
+    systems = {came.system for r in results if (came := lms.origin(r["file"]))}
     texts = {}
-    if "canvas" in platforms:
+    if "Canvas" in systems:
         texts["canvas/grades.csv"] = tables.canvas(results, called)
-    if "moodle" in platforms:
+    if "Moodle" in systems:
         for number in sorted({r["chapter"] for r in results}):
             own = [r for r in results if r["chapter"] == number]
             texts[f"moodle/{chapters.get(number, number)}-grades.csv"] = tables.moodle(own)
