@@ -68,24 +68,24 @@ def test_who_handed_nothing_in_is_a_row_for_each_chapter_that_anybody_did(tmp_pa
 
 
 def test_two_of_one_name_are_told_apart_by_their_ids_or_not_at_all(tmp_path):
-    text = "Student,ID,SIS Login ID\n" + "".join(f'"Wang, Wei",{i},w{i}\n' for i in (11, 12))
+    text = "Student,ID,SIS Login ID\n" + "".join(f'"Wang, Wei",{i},w{i}\n' for i in (4011, 4012))
     found = listed(tmp_path, text)
-    results, _, remarks = join(found, [result("wangwei", file="s.zip/wangwei_12_900_03_convolution.ipynb")])
-    assert results[0]["login"] == "w12" and remarks == []
+    results, _, remarks = join(found, [result("wangwei", file="s.zip/wangwei_4012_900_03_convolution.ipynb")])
+    assert results[0]["login"] == "w4012" and remarks == []
     results, absent, remarks = join(found, [result("Wang Wei")])
     assert "last_name" not in results[0] and len(absent) == 2
     assert remarks == ["Wang Wei could be Wei Wang and Wei Wang of the roster: not joined with either"]
 
 
 def test_an_id_that_is_another_students_joins_nobody(tmp_path):
-    found = listed(tmp_path, "Student,ID\n" + '"Doe, Jane",11\n"Li, Bo",12\n')
+    found = listed(tmp_path, "Student,ID\n" + '"Doe, Jane",4011\n"Li, Bo",4012\n')
     # Canvas's id is somebody else's, of the same name.
-    files = ("s.zip/doejane_99_1_x.ipynb", "s.zip/libo_12_2_x.ipynb")
+    files = ("s.zip/doejane_4099_901_x.ipynb", "s.zip/libo_4012_902_x.ipynb")
     results, absent, remarks = join(found, [result("doejane", file=files[0]), result("libo", file=files[1])])
-    assert "last_name" not in results[0] and [r["student"] for r in absent] == ["11"]
+    assert "last_name" not in results[0] and [r["student"] for r in absent] == ["4011"]
     assert remarks == ["1 who handed something in are not on the roster: doejane"]
     # Moodle's is a number within one activity.
-    moodle = "m.zip/Jane Doe_12_assignsubmission_file_/03.ipynb"
+    moodle = "m.zip/Jane Doe_4012_assignsubmission_file_/03.ipynb"
     results, _, _ = join(found, [result("Jane Doe", file=moodle)])
     assert results[0]["last_name"] == "Doe"
 
