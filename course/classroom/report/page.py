@@ -77,7 +77,6 @@ def report(results, unread, pairs, chapters, remarks, made):
             results=results,
             handed_in=words.handed_in(results),
             absent=_absent(results),
-            known=any(words.full_name(r) or r.get("mail") for r in results),
             students=students,
             ids=ids,
             toml={student: words.toml(_named(student)) for student in students},
