@@ -150,7 +150,8 @@ def _sum_up(results, unread, pairs, options, console):
     for one in unread[:10]:
         console.print(Text(f"not understood: {words.name(one.path, 200)}: {words.line(one.reason, 300)}"))
     states = {state: sum(r["status"] == state for r in results) for state in ("graded", "invalid", "fault")}
-    mean = sum(r["score"] / r["max_score"] for r in results if r["max_score"]) / len(results) if results else 0
+    shares = [r["score"] / r["max_score"] for r in words.counted(results) if r["max_score"]]
+    mean = sum(shares) / len(shares) if shares else 0
     absent = len(results) - len(handed_in)
     console.print(
         f"{states['graded']} graded, {states['invalid']} invalid files, {states['fault']} faults of the grader; "

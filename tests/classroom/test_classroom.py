@@ -242,6 +242,10 @@ def test_the_command_grades_reports_and_refuses(world, tmp_path):
         (["--submissions", world[0]], "Add --out DIR"),
         (["--submissions", world[0], "--out", world[1], "--exercise", "99.9"], "no exercise 99.9"),
         (["--submissions", world[0], "--out", world[1], "--rules", tmp_path / "none.toml"], "cannot be read"),
+        (
+            ["--submissions", world[0], "--out", world[1], "--roster", tmp_path / "none.csv"],
+            "roster none.csv cannot be",
+        ),
     ):
         run = subprocess.run([*words, *arguments], capture_output=True, text=True)
         assert run.returncode == 2 and said in run.stderr.replace("\n", " ") and "Traceback" not in run.stderr, (

@@ -140,6 +140,8 @@ def test_who_is_not_graded_yet_is_a_row_and_not_missing(world, tmp_path):
         "ben": "graded", "anna": "waiting", "cleo": "waiting", "dora": "missing",
     }  # fmt: skip
     assert not (tmp_path / "out/feedback/anna").exists()
+    assert (tmp_path / "out/results.xml").read_text(encoding="utf-8").count("<testsuite ") == 1
+    assert "mean score of the class 50%" in said, "over ben and dora"
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "2 submissions are not graded yet: run the command without --student" in page
     assert "1 missing" in said

@@ -8,7 +8,7 @@ from course.classroom.report import words
 def junit(results, chapters):
     """A suite for each submission, a case for each exercise."""
     top = xml.Element("testsuites", name="course grade")
-    for r in words.handed_in(results):
+    for r in words.counted(words.handed_in(results)):
         name = f"{words.name(r['student'])} {chapters.get(r['chapter'], r['chapter'])}"
         broken, cases = r["status"] != "graded", [e for e in r["exercises"] if e["state"] != "ungraded"]
         suite = xml.SubElement(

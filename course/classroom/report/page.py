@@ -75,6 +75,7 @@ def report(results, unread, pairs, chapters, remarks, made):
             titles={n: chapters.get(n, n) for n in numbers},
             most={r["chapter"]: r["max_score"] for r in results},
             results=results,
+            counted=words.counted(results),
             handed_in=words.handed_in(results),
             absent=_absent(results),
             students=students,

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 
+from course.classroom import rules
 from course.classroom.layout import printable
 
 STATES = {  # in the order of the bars: a sign, so that nothing depends on colour, and what it means
@@ -96,7 +97,12 @@ def exercises(results):
 
 def handed_in(results):
     """The results of what was handed in."""
-    return [r for r in results if r["status"] != "missing"]
+    return [r for r in results if r["status"] != rules.MISSING]
+
+
+def counted(results):
+    """The results that have an outcome, be it that nothing was handed in: all but those that wait."""
+    return [r for r in results if r["status"] != rules.WAITING]
 
 
 def toml(text):

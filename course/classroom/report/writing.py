@@ -8,7 +8,7 @@ and a page's policy lets no script and no style run but its own. A file is writt
 from datetime import datetime
 from pathlib import Path
 
-from course.classroom import lms, rules
+from course.classroom import lms
 from course.classroom.layout import safe_name
 from course.classroom.report import feedback, junit, page, tables, words
 from course.files import write
@@ -33,7 +33,7 @@ def write_reports(folder, results, unread=(), pairs=(), *, chapters, remarks=(),
         "report.html": page.report(results, unread, pairs, chapters, remarks, made),
         "results.xml": junit.junit(results, chapters),
     }
-    handed_in = [r for r in words.handed_in(results) if r["status"] != rules.WAITING]
+    handed_in = words.counted(words.handed_in(results))
     pages = [page.feedback(result, chapters) for result in handed_in]
     for result, html in zip(handed_in, pages):
         own = f"feedback/{safe_name(result['student'])}/{chapters.get(result['chapter'], result['chapter'])}"
