@@ -1,5 +1,8 @@
 """Classes as systems and people hand them over: each layout as a folder, as a zip, and as a zip in a folder."""
 
+import random
+import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -390,3 +393,47 @@ def test_no_name_takes_long(seed):
         bare(name)
         is_generic(name)
     assert datetime.now() - began < timedelta(seconds=2)
+
+
+# Any tree
+
+
+PARTS = (
+    "anna", "bo li", "Doe, Jane(jdoe)", "week 3", "03_convolution", "06_lenet", "notebooks", "solutions", "submitted",
+    "submissions", "03-convolution-anna", "03-convolution-bo", "Anna_101_assignsubmission_file_", "class", "old (1)",
+    "39-25 - Bo - Nov 18, 2026 926 PM", "submission_11", "anna+hw+2026-11-19 10:00:00.5 UTC", "venv", ".git", "group 1",
+    "hw_a_attempt_2026-11-18-20-00-00",
+)  # fmt: skip
+LEAVES = (
+    "03_convolution.ipynb", "06_lenet.ipynb", "anna_03_convolution.ipynb", "03_convolution_bo.ipynb", "x.ipynb",
+    "doe_LATE_4711_99001_x.ipynb", "timestamp.txt", "grades.csv", "submission_metadata.yml", "pyvenv.cfg", "index.html",
+    "hw_a_attempt_2026-11-18-20-00-00.txt", "bo.zip", "Copy of 03_convolution (1).ipynb", "gradebook.db",
+)  # fmt: skip
+
+
+def outcome(path, tmp_path):
+    """What comes of a class: who, which file, when, and what is said; or that it is refused."""
+    try:
+        found = read(path, tmp_path)
+    except LayoutError as error:
+        return re.sub(r"\S*/all|class\.zip/?", "", str(error)).partition("whether")[0]
+    shown = [(s.student, s.chapter, s.shown.removeprefix("class.zip/"), s.late, s.id) for s in found.submissions]
+    return shown, [u.path.removeprefix("class.zip/") for u in found.unread if u.path != "class.zip"]
+
+
+def test_any_tree_is_read_alike_as_folder_and_as_zip(seed, tmp_path):
+    rng = random.Random(seed)
+    kinds = Counter()
+    for i in range(60):
+        folder = tmp_path / str(i)
+        parts = rng.sample(PARTS, 5)
+        for _ in range(rng.randint(1, 7)):
+            path = folder / "all" / "/".join(rng.sample(parts, rng.randint(0, 3))) / rng.choice(LEAVES)
+            chapter = rng.choice([None, None, "03", "06"])
+            text = zipped([NB]) if path.suffix == ".zip" else text_of(path.name)
+            put(path, text=notebook(chapter) if chapter and path.suffix == ".ipynb" else text, when=1_790_000_000)
+        one = outcome(folder / "all", folder / "a")
+        two = outcome(zip_of(folder / "all", folder / "class.zip"), folder / "b")
+        assert one == two, sorted(str(p.relative_to(folder)) for p in (folder / "all").rglob("*"))
+        kinds["refused" if isinstance(one, str) else "read" if one[0] else "nobody"] += 1
+    assert kinds["read"] > 15 and kinds["refused"], kinds
