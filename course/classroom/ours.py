@@ -8,7 +8,7 @@ from course.exercises.cells import EXERCISE, untouched
 from course.grading import submission
 from course.lesson import settings
 
-MOST_BYTES = 8 * 2**20  # of a notebook that is looked into; a chapter with every figure in it is under 2 MB
+MOST_BYTES = 4 * 2**20  # of a notebook that is looked into; a chapter with every figure in it is under 2 MB
 LONGER = 4  # times as long as the reference's, an answer is another one; so no long one is parsed here
 
 

@@ -1,5 +1,8 @@
 """Classes as systems and people hand them over: each layout as a folder, as a zip, and as a zip in a folder."""
 
+import random
+import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -296,6 +299,21 @@ def test_one_student_alone_is_one_student(paths, tmp_path):
     assert {one.student for one in read(tmp_path / "all", tmp_path).submissions} == {"anna"}
 
 
+def test_students_may_be_numbers(tmp_path):
+    for i in range(1, 31):
+        put(tmp_path / "all" / f"{i:02d}" / NB)
+        put(tmp_path / "all" / f"{i:02d}" / "extra" / "06_lenet.ipynb")
+    assert len(read(tmp_path / "all", tmp_path).submissions) == 60
+
+
+def test_a_students_zip_given_alone_says_who_it_is_by_its_own_name(tmp_path):
+    put(tmp_path / "mallory.zip", text=zipped([f"work/{NB}"]))
+    assert [one.student for one in read(tmp_path / "mallory.zip", tmp_path).submissions] == ["mallory"]
+    put(tmp_path / "mallory.zip", text=zipped([f"anna/{NB}"]))
+    with pytest.raises(LayoutError, match="cannot be told"):
+        read(tmp_path / "mallory.zip", tmp_path)
+
+
 def test_a_students_folder_cannot_speak_for_another(tmp_path):
     put(tmp_path / "all/anna" / NB)
     put(tmp_path / "all/bo" / NB)
@@ -376,9 +394,9 @@ def test_names_that_are_no_copies():
 
 
 def test_words_of_work():
-    for name in ("notebooks", "try 1", "week 3", "v2", "homework3", "Woche 3", "hw-final", "1", "deep-vision-in-keras"):
+    for name in ("notebooks", "try 1", "week 3", "v2", "homework3", "Woche 3", "hw-final", "deep-vision-in-keras"):
         assert is_generic(name), name
-    for name in ("anna", "Li", "An", "My", "Will", "x06", "week 2026", "bo-li", "李雷"):
+    for name in ("anna", "Li", "An", "My", "Will", "x06", "17", "week 2026", "bo-li", "李雷"):
         assert not is_generic(name), name
     assert not is_generic("1" * 40 + "x")
 
@@ -390,3 +408,47 @@ def test_no_name_takes_long(seed):
         bare(name)
         is_generic(name)
     assert datetime.now() - began < timedelta(seconds=2)
+
+
+# Any tree
+
+
+PARTS = (
+    "anna", "bo li", "Doe, Jane(jdoe)", "week 3", "03_convolution", "06_lenet", "notebooks", "solutions", "submitted",
+    "submissions", "03-convolution-anna", "03-convolution-bo", "Anna_101_assignsubmission_file_", "class", "old (1)",
+    "39-25 - Bo - Nov 18, 2026 926 PM", "submission_11", "anna+hw+2026-11-19 10:00:00.5 UTC", "venv", ".git", "group 1",
+    "hw_a_attempt_2026-11-18-20-00-00",
+)  # fmt: skip
+LEAVES = (
+    "03_convolution.ipynb", "06_lenet.ipynb", "anna_03_convolution.ipynb", "03_convolution_bo.ipynb", "x.ipynb",
+    "doe_LATE_4711_99001_x.ipynb", "timestamp.txt", "grades.csv", "submission_metadata.yml", "pyvenv.cfg", "index.html",
+    "hw_a_attempt_2026-11-18-20-00-00.txt", "bo.zip", "Copy of 03_convolution (1).ipynb", "gradebook.db",
+)  # fmt: skip
+
+
+def outcome(path, tmp_path):
+    """What comes of a class: who, which file, when, and what is said; or that it is refused."""
+    try:
+        found = read(path, tmp_path)
+    except LayoutError as error:
+        return re.sub(r"\S*/all|class\.zip/?", "", str(error)).partition("whether")[0]
+    shown = [(s.student, s.chapter, s.shown.removeprefix("class.zip/"), s.late, s.id) for s in found.submissions]
+    return shown, [u.path.removeprefix("class.zip/") for u in found.unread if u.path != "class.zip"]
+
+
+def test_any_tree_is_read_alike_as_folder_and_as_zip(seed, tmp_path):
+    rng = random.Random(seed)
+    kinds = Counter()
+    for i in range(60):
+        folder = tmp_path / str(i)
+        parts = rng.sample(PARTS, 5)
+        for _ in range(rng.randint(1, 7)):
+            path = folder / "all" / "/".join(rng.sample(parts, rng.randint(0, 3))) / rng.choice(LEAVES)
+            chapter = rng.choice([None, None, "03", "06"])
+            text = zipped([NB]) if path.suffix == ".zip" else text_of(path.name)
+            put(path, text=notebook(chapter) if chapter and path.suffix == ".ipynb" else text, when=1_790_000_000)
+        one = outcome(folder / "all", folder / "a")
+        two = outcome(zip_of(folder / "all", folder / "class.zip"), folder / "b")
+        assert one == two, sorted(str(p.relative_to(folder)) for p in (folder / "all").rglob("*"))
+        kinds["refused" if isinstance(one, str) else "read" if one[0] else "nobody"] += 1
+    assert kinds["read"] > 15 and kinds["refused"], kinds

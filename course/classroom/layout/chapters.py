@@ -64,7 +64,7 @@ class Chapters:
         """The chapter that a folder is named for, and nothing else: its stem, or "Chapter 3"."""
         number, before, after = self.in_name(name)
         after = uncopied(after)[0].strip(" _-.")
-        if number and not before and (not after or is_generic(after)):
+        if number and not before and (not after or after.isdigit() or is_generic(after)):
             return number
         return self.number_in(name) if re.fullmatch(r"(?i)(?:ch|chapter|kapitel)?[\s_\-]*\d{1,2}", name) else None
 

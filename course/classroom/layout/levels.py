@@ -6,6 +6,7 @@ told which is which, nobody is graded, and a LayoutError says what to do.
 
 import math
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ CHECKOUT = {"notebooks", "solutions", "course"}
 METADATA = ("submission_metadata.yml", "submission_metadata.yaml")
 GITHUB = Pattern("GitHub Classroom", None, packing=math.inf)  # files bear the time of the clone
 PLAIN = Pattern("", None)
+SHORT = re.compile(r"\d{1,2}")  # after a chapter's name this is a copy's or a version's number
 MOST_PEEKED = 400  # names that are looked at to find out what kind of folder it is
 PEEK_DEPTH = 4
 
@@ -78,8 +80,7 @@ class Levels:
             folder = self.open_zip(root)
             if folder is None:
                 return []
-            named = not is_class(title(folder)) and not self.only_folder(folder)
-            if named and self.kind(folder, Place()) == "student":
+            if not is_class(title(folder)) and self.kind(folder, Place()) == "student":
                 return [Item(root, Place())]
             return self.level(folder, Place(root.shown))
         place = Place()
@@ -165,7 +166,7 @@ class Levels:
             text = bare(name) if isinstance(node, File) else unicodedata.normalize("NFC", name)
             number, before, after = self.chapters.in_name(text)
             student = after.strip(" _-.")
-            if number and not before and student and not is_generic(student):
+            if number and not before and student and not is_generic(student) and not SHORT.fullmatch(student):
                 groups[text[: len(text) - len(after)].casefold()][name] = student
         found = {}
         for prefix, students in groups.items():
@@ -237,11 +238,6 @@ class Levels:
         """Whether a zip's name says nothing of a student."""
         name = bare(file.name)
         return is_class(name) or self.chapters.in_name(name)[1] == ""
-
-    def only_folder(self, folder):
-        """Whether nothing but one folder stands in a folder."""
-        listing = _listing(folder)
-        return len(listing.folders) == 1 and not listing.files
 
     def flat(self, files):
         """The students in the names of notebooks, and whether there are notebooks that name none."""

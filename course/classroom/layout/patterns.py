@@ -166,9 +166,11 @@ def uncopied(name):
 
 
 def is_generic(name, words=WORK):
-    """Whether a folder's name says what is in it and not whose it is: by its words, and numbers of two digits."""
+    """Whether a folder's name says what is in it and not whose it is: by its words, beside which numbers of two digits
+    may stand."""
     parts = re.findall(r"[^\W\d_]+|\d+", unicodedata.normalize("NFC", name).casefold())
-    return bool(parts) and all(part in words or part.isdigit() and len(part) < 3 for part in parts)
+    said = [part for part in parts if not (part.isdigit() and len(part) < 3)]
+    return bool(said) and all(part in words for part in said)
 
 
 def is_class(name):

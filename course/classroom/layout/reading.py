@@ -191,10 +191,10 @@ class _Reader(contextlib.ExitStack):
             more = f" and {len(owner.environments) - 1} more" if len(owner.environments) > 1 else ""
             self.refuse(f"{owner.environments[0]}/{more}", "passed over: an environment, nothing of a student's own")
         if len(owners) > 1:
-            together = "handed in together with "
+            notes = owner.notes
             for one in owners:
                 others = ", ".join(other.student for other in owners if other is not one)
-                one.notes = [*owner.notes[: len(owner.notes)], together + others]
+                one.notes = [*notes, f"handed in together with {others}"]
             for one in owners[1:]:
                 one.lost = owner.lost
                 self.candidates += [replace(c, owner=one) for c in self.candidates[before:] if c.owner is owner]

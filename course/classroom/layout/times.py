@@ -70,7 +70,9 @@ def _sentence(chapter, system, found):
     spread = (max(times) - min(times)).total_seconds()
     late = sum(one.owner.late for one in found)
     source = f" from {system}" if system else ""
-    flagged = f" {late} bear LATE in their names, which is noted." if late else ""
+    flagged = (
+        f" {late} bear LATE in their names: [late] marked_days in the rules says what that counts." if late else ""
+    )
     return (
         f"chapter {chapter}: THE TIMES ARE THOSE OF THE DOWNLOAD{source}, not of handing in ({len(found)} files within "
         f"{spread:.0f} seconds of each other): nobody loses points for days.{flagged} Decide by hand who was late, or "
