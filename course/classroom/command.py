@@ -1,5 +1,6 @@
 """The instructor's side of `course grade`: what it prints, and the reports that it makes of the results."""
 
+import difflib
 import os
 
 from course.classroom import lms, roster, rules, runner, sandbox, sealed, similarity
@@ -51,6 +52,7 @@ def grade(options, class_key, rules_file, roster_file, console):
             if event == "found":
                 found, unread = what
                 submissions.extend(found)
+                _need(options.students, {one.student for one in found})
                 students = len({one.student for one in found})
                 console.print(f"{len(found)} submissions of {students} students; {len(unread)} files not understood")
             elif event == "remark":
@@ -83,6 +85,15 @@ def grade(options, class_key, rules_file, roster_file, console):
     )
     _sum_up(ruled, unread, pairs, options, console)
     return ruled
+
+
+def _need(asked, there):
+    """Raise GraderError where a student is asked for of whom nothing was found."""
+    for student in asked:
+        if student not in there:
+            close = difflib.get_close_matches(student, there, 3, 0.5)
+            meant = f"; did you mean {' or '.join(words.name(name) for name in close)}?" if close else ""
+            raise runner.GraderError(f"--student {student}: nothing was found of anybody called so{meant}")
 
 
 def _standing(options, results, submissions, remarks):

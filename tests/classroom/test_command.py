@@ -132,6 +132,13 @@ def test_one_student_leaves_the_other_rows_alone(world, tmp_path):
     assert (tmp_path / "out" / "results.xml").read_text(encoding="utf-8").count("<testsuite ") == 3
 
 
+def test_a_student_who_is_not_there_is_asked_about(world):
+    grade, events = world
+    with pytest.raises(runner.GraderError, match="--student bne: nothing was found .* did you mean ben?"):
+        grade(students=("bne",))
+    assert events == []
+
+
 def test_who_is_not_graded_yet_is_a_row_and_not_missing(world, tmp_path):
     grade, _ = world
     roster = "login,name\nanna,Anna A\nben,Ben B\ncleo,Cleo C\ndora,Dora D\n"
