@@ -118,6 +118,8 @@ class Levels:
                 notebooks.append(file)
             elif is_zip(file.name):
                 zips.append(file)
+            elif file.name in named or self.chapters.in_name(file.name)[1]:
+                notebooks.append(file)  # which it is not; its student shall be told so
             else:
                 self.refuse(file.shown, "neither a notebook (.ipynb) nor a zip")
         if len(folders) == 1 and not (notebooks or zips or named or items or place.settled):
