@@ -120,6 +120,11 @@ LAYOUTS = {
          EXCHANGE.format("bo", "19 09:00:00.1") + f"/{NB}"],
         {"anna": f"-19 10:00:00.5 UTC+x1y2/{NB}", "bo": NB},
     ),
+    "nbgrader's exchange, whole": (
+        ["inbound/" + EXCHANGE.format(who, "18 10:00:00.5") + f"/{NB}" for who in ("anna", "bo")]
+        + [f"outbound/week 3/{NB}"],
+        {"anna": NB, "bo": NB},
+    ),
     "nbgrader's exchange, unpacked on Windows": (
         [EXCHANGE.format("anna", "18 10_00_00.5") + f"/{NB}", EXCHANGE.format("bo", "19 09_00_00.1") + f"/{NB}"],
         {"anna": NB, "bo": NB},
@@ -340,6 +345,14 @@ def test_a_zip_of_the_class_beside_others(tmp_path):
     }
     assert "taken for a zip of the class" in found.remarks[0]
     assert "what lies outside the class's zip was graded" in found.submissions[0].notes[0]
+
+
+def test_a_zip_beside_students_zips_speaks_for_nobody_who_is_there(tmp_path):
+    put(tmp_path / "all/week 3.zip", text=zipped([f"bo/{NB}", f"cy/{NB}"]), when=1_790_009_999)
+    put(tmp_path / "all/anna.zip", text=zipped([NB]))
+    put(tmp_path / "all/bo.zip", text=zipped([NB]), when=1_790_000_000)
+    found = {one.student: one.shown for one in read(tmp_path / "all", tmp_path).submissions}
+    assert found == {"anna": f"anna.zip/{NB}", "bo": f"bo.zip/{NB}", "cy": f"week 3.zip/cy/{NB}"}
 
 
 def test_two_zips_of_the_class(tmp_path):

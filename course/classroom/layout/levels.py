@@ -29,6 +29,7 @@ from course.classroom.layout.texts import printable
 from course.classroom.layout.tree import ENVIRONMENTS, File, Folder, Listing
 
 NBGRADER = {"source", "release", "autograded", "feedback", "gradebook.db", "nbgrader_config.py"}
+EXCHANGE = {"outbound", "feedback"}  # what nbgrader's exchange has beside inbound/
 CHECKOUT = {"notebooks", "solutions", "course"}
 METADATA = ("submission_metadata.yml", "submission_metadata.yaml")
 GITHUB = Pattern("GitHub Classroom", None, packing=math.inf)  # files bear the time of the clone
@@ -108,6 +109,9 @@ class Levels:
                 items = self.level(inner, replace(place, nbgrader=bool(names & NBGRADER), settled=True))
                 folders = [f for f in folders if f is not inner and f.name not in NBGRADER]
                 files = [f for f in files if f.name not in NBGRADER]
+            elif inner.name == "inbound" and names & EXCHANGE and self.in_systems_form(inner):
+                items = self.level(inner, place)
+                folders = [f for f in folders if f is not inner and f.name not in EXCHANGE]
         named = self.named(folder, folders, files)
         systems = {one.system for one in named.values()}
         notebooks, zips = [], []
@@ -132,7 +136,8 @@ class Levels:
             else:
                 items.append(Item(one, place, named.get(one.name)))
         items += [Item(one, place, named.get(one.name)) for one in notebooks]
-        others = bool(items)
+        students = [one for one in zips if one.name in named or not self.is_nameless(one)]
+        others = bool(items) or len(zips) > 1 and bool(students)
         for one in zips:  # the last, for what else there is decides what they are
             items += self.zip(one, place, named.get(one.name), zips, others)
         return items
