@@ -311,6 +311,12 @@ def test_students_may_be_numbers(tmp_path):
     assert len(read(tmp_path / "all", tmp_path).submissions) == 60
 
 
+def test_in_nbgraders_tree_a_student_may_have_any_name(tmp_path):
+    for path in (f"submitted/lab1/ps alpha/{NB}", f"submitted/week 3/ps alpha/{NB}", "nbgrader_config.py"):
+        put(tmp_path / "all" / path)
+    assert {one.student for one in read(tmp_path / "all", tmp_path).submissions} == {"lab1", "week 3"}
+
+
 def test_a_students_zip_given_alone_says_who_it_is_by_its_own_name(tmp_path):
     put(tmp_path / "mallory.zip", text=zipped([f"work/{NB}"]))
     assert [one.student for one in read(tmp_path / "mallory.zip", tmp_path).submissions] == ["mallory"]

@@ -288,7 +288,7 @@ class Levels:
 
     def assignments(self, above, folders, named, place):
         """Those of the folders beside each other in which students are, and which are not students' themselves."""
-        if named or not folders:
+        if named or not folders or place.nbgrader:
             return set()
         found = {one for one in folders if self.is_assignment(one)}
         others = [one for one in folders if one not in found]
