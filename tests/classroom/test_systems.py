@@ -204,6 +204,29 @@ def test_what_other_systems_say(tmp_path):
     assert by_student("GitHub Classroom", tmp_path / "h")["bo-li"].login == "bo-li"
 
 
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(24)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "- 1", "{", "submission_11: 3", "submission_11: {':submitters': [3, {':name': {}}]}", "\0\xff",
+        BOMB + "submission_11: {':submitters': [{':name': *y, ':sid': 7, ':email': ok@x}], ':created_at': *y}",
+        "submission_11: {':submitters': [{':name': A, ':sid': " + "9" * 5000 + "}]}", "[" * 5000,
+        "!!python/object/apply:os.system [touch owned]",
+    ],
+)  # fmt: skip
+def test_any_metadata_of_gradescope_is_read_or_refused(text, tmp_path):
+    put(tmp_path / "all/submission_metadata.yml", text=text)
+    put(tmp_path / "all/submission_11" / NB)
+    put(tmp_path / "all/submission_12" / NB)
+    found = read(tmp_path / "all", tmp_path)
+    assert len(found.submissions) == 2 and "submission_12" in {one.student for one in found.submissions}
+    assert "does not say whose" in found.remarks[0]
+
+
 # Times of a download
 
 

@@ -156,13 +156,24 @@ class Levels:
         named = read_names([(f.name, False) for f in folders] + [(f.name, True) for f in files], self.zone)
         for file in files:
             if file.name in METADATA:
-                try:
-                    known = gradescope.read_metadata(self.fetch(file))
-                except Trouble as trouble:
-                    self.refuse(file.shown, str(trouble))
-                else:
-                    named |= {f.name: known[f.name] for f in folders if f.name in known}
+                named |= self.gradescope(file, folders)
         return named or self.prefixed(folder, folders, files)
+
+    def gradescope(self, file, folders):
+        """What the file of a Gradescope export says of the folders beside it."""
+        known = {}
+        try:
+            known = gradescope.read_metadata(self.fetch(file))
+        except Trouble as trouble:
+            self.refuse(file.shown, str(trouble))
+        found = {f.name: known.get(f.name) or gradescope.unknown(f.name) for f in folders}
+        if nameless := [name for name, one in found.items() if one and one.name == name]:
+            named = ", ".join(map(printable, nameless[:3]))
+            self.remarks.append(
+                f"{file.shown} does not say whose {len(nameless)} folders are ({named}): they are listed under the "
+                "folders' names"
+            )
+        return {name: one for name, one in found.items() if one}
 
     def prefixed(self, above, folders, files):
         """<assignment>-<student>, where two or more begin alike, or where GitHub's tool made the folder above."""

@@ -229,6 +229,7 @@ class _Reader(contextlib.ExitStack):
             folder = waiting.popleft()
             try:
                 listing = folder.listing()
+                folder.forget()
             except OSError as error:
                 self.refuse(f"{folder.shown}/", f"cannot be opened: {error.strerror}", owner)
                 continue
