@@ -329,6 +329,14 @@ def test_what_is_not_understood_is_listed(group):
     assert "folder" in reasons["cleo/03_convolution.ipynb/"]
 
 
+def test_who_hands_in_something_else_for_a_notebook_is_a_row(group):
+    group.put("anna/03_convolution.html", "ben_06_lenet.py", "cleo/work.rar", "dan/03_convolution.ipynb", text="x")
+    group.put("Eve_101_assignsubmission_file_hw.7z", "fay/data.csv", "dan/03_convolution.html", text="x")
+    assert set(group.read()) == {("dan", "03")} and group.notes() == ""
+    assert set(group.problems) == {"anna", "ben", "cleo", "Eve"}
+    assert "03_convolution.html: not a notebook" in group.problems["anna"] and "ordinary zip" in group.problems["cleo"]
+
+
 def test_what_editors_and_systems_leave_is_passed_over(group):
     group.put("anna/.ipynb_checkpoints/03_convolution-checkpoint.ipynb", "__MACOSX/anna/._03_convolution.ipynb")
     group.put(

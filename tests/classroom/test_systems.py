@@ -120,6 +120,11 @@ LAYOUTS = {
          EXCHANGE.format("bo", "19 09:00:00.1") + f"/{NB}"],
         {"anna": f"-19 10:00:00.5 UTC+x1y2/{NB}", "bo": NB},
     ),
+    "nbgrader's exchange, whole": (
+        ["inbound/" + EXCHANGE.format(who, "18 10:00:00.5") + f"/{NB}" for who in ("anna", "bo")]
+        + [f"outbound/week 3/{NB}"],
+        {"anna": NB, "bo": NB},
+    ),
     "nbgrader's exchange, unpacked on Windows": (
         [EXCHANGE.format("anna", "18 10_00_00.5") + f"/{NB}", EXCHANGE.format("bo", "19 09_00_00.1") + f"/{NB}"],
         {"anna": NB, "bo": NB},
@@ -197,6 +202,29 @@ def test_what_other_systems_say(tmp_path):
     assert by_student("Canvas, anonymous", tmp_path / "a")["anon_9xQ1b"].late
     assert by_student("Moodle", tmp_path / "m")["Bo Li"].id == "102"
     assert by_student("GitHub Classroom", tmp_path / "h")["bo-li"].login == "bo-li"
+
+
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(24)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "- 1", "{", "submission_11: 3", "submission_11: {':submitters': [3, {':name': {}}]}", "\0\xff",
+        BOMB + "submission_11: {':submitters': [{':name': *y, ':sid': 7, ':email': ok@x}], ':created_at': *y}",
+        "submission_11: {':submitters': [{':name': A, ':sid': " + "9" * 5000 + "}]}", "[" * 5000,
+        "!!python/object/apply:os.system [touch owned]",
+    ],
+)  # fmt: skip
+def test_any_metadata_of_gradescope_is_read_or_refused(text, tmp_path):
+    put(tmp_path / "all/submission_metadata.yml", text=text)
+    put(tmp_path / "all/submission_11" / NB)
+    put(tmp_path / "all/submission_12" / NB)
+    found = read(tmp_path / "all", tmp_path)
+    assert len(found.submissions) == 2 and "submission_12" in {one.student for one in found.submissions}
+    assert "does not say whose" in found.remarks[0]
 
 
 # Times of a download
@@ -306,6 +334,12 @@ def test_students_may_be_numbers(tmp_path):
     assert len(read(tmp_path / "all", tmp_path).submissions) == 60
 
 
+def test_in_nbgraders_tree_a_student_may_have_any_name(tmp_path):
+    for path in (f"submitted/lab1/ps alpha/{NB}", f"submitted/week 3/ps alpha/{NB}", "nbgrader_config.py"):
+        put(tmp_path / "all" / path)
+    assert {one.student for one in read(tmp_path / "all", tmp_path).submissions} == {"lab1", "week 3"}
+
+
 def test_a_students_zip_given_alone_says_who_it_is_by_its_own_name(tmp_path):
     put(tmp_path / "mallory.zip", text=zipped([f"work/{NB}"]))
     assert [one.student for one in read(tmp_path / "mallory.zip", tmp_path).submissions] == ["mallory"]
@@ -340,6 +374,14 @@ def test_a_zip_of_the_class_beside_others(tmp_path):
     }
     assert "taken for a zip of the class" in found.remarks[0]
     assert "what lies outside the class's zip was graded" in found.submissions[0].notes[0]
+
+
+def test_a_zip_beside_students_zips_speaks_for_nobody_who_is_there(tmp_path):
+    put(tmp_path / "all/week 3.zip", text=zipped([f"bo/{NB}", f"cy/{NB}"]), when=1_790_009_999)
+    put(tmp_path / "all/anna.zip", text=zipped([NB]))
+    put(tmp_path / "all/bo.zip", text=zipped([NB]), when=1_790_000_000)
+    found = {one.student: one.shown for one in read(tmp_path / "all", tmp_path).submissions}
+    assert found == {"anna": f"anna.zip/{NB}", "bo": f"bo.zip/{NB}", "cy": f"week 3.zip/cy/{NB}"}
 
 
 def test_two_zips_of_the_class(tmp_path):

@@ -1,5 +1,6 @@
 """Who handed in what, by the file that a Gradescope export has beside the students' folders."""
 
+import re
 from datetime import UTC, datetime
 
 import yaml
@@ -29,16 +30,29 @@ def read_metadata(path):
     return found
 
 
+def unknown(folder):
+    """The Named of an export's folder of which nothing is known; None of another folder."""
+    number = re.fullmatch(r"submission_(\d+)", folder)
+    return Named("Gradescope", PATTERN, name=folder, id=number[1]) if number else None
+
+
 def _people(listed, when):
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, dict):
-            name, number, mail = (str(one.get(key) or "").strip() for key in (":name", ":sid", ":email"))
+            name, number, mail = (_text(one.get(key)) for key in (":name", ":sid", ":email"))
             if name or mail:
                 yield Named("Gradescope", PATTERN, name=name or mail, id=number, mail=mail, when=when)
 
 
+def _text(value):
+    """A name or a number as a short text; anything else, which may be of any size, as none."""
+    return str(value).strip()[:200] if isinstance(value, (str, int)) else ""
+
+
 def _when(about):
     when = about.get(":created_at")
+    if not isinstance(when, (str, datetime)):
+        return None
     try:
         when = datetime.fromisoformat(str(when).replace(" Z", "+00:00").replace(" UTC", "+00:00"))
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone()

@@ -29,6 +29,7 @@ from course.classroom.layout.texts import printable
 from course.classroom.layout.tree import ENVIRONMENTS, File, Folder, Listing
 
 NBGRADER = {"source", "release", "autograded", "feedback", "gradebook.db", "nbgrader_config.py"}
+EXCHANGE = {"outbound", "feedback"}  # what nbgrader's exchange has beside inbound/
 CHECKOUT = {"notebooks", "solutions", "course"}
 METADATA = ("submission_metadata.yml", "submission_metadata.yaml")
 GITHUB = Pattern("GitHub Classroom", None, packing=math.inf)  # files bear the time of the clone
@@ -108,6 +109,9 @@ class Levels:
                 items = self.level(inner, replace(place, nbgrader=bool(names & NBGRADER), settled=True))
                 folders = [f for f in folders if f is not inner and f.name not in NBGRADER]
                 files = [f for f in files if f.name not in NBGRADER]
+            elif inner.name == "inbound" and names & EXCHANGE and self.in_systems_form(inner):
+                items = self.level(inner, place)
+                folders = [f for f in folders if f is not inner and f.name not in EXCHANGE]
         named = self.named(folder, folders, files)
         systems = {one.system for one in named.values()}
         notebooks, zips = [], []
@@ -118,6 +122,8 @@ class Levels:
                 notebooks.append(file)
             elif is_zip(file.name):
                 zips.append(file)
+            elif file.name in named or self.chapters.in_name(file.name)[1]:
+                notebooks.append(file)  # which it is not; its student shall be told so
             else:
                 self.refuse(file.shown, "neither a notebook (.ipynb) nor a zip")
         if len(folders) == 1 and not (notebooks or zips or named or items or place.settled):
@@ -130,7 +136,8 @@ class Levels:
             else:
                 items.append(Item(one, place, named.get(one.name)))
         items += [Item(one, place, named.get(one.name)) for one in notebooks]
-        others = bool(items)
+        students = [one for one in zips if one.name in named or not self.is_nameless(one)]
+        others = bool(items) or len(zips) > 1 and bool(students)
         for one in zips:  # the last, for what else there is decides what they are
             items += self.zip(one, place, named.get(one.name), zips, others)
         return items
@@ -149,13 +156,24 @@ class Levels:
         named = read_names([(f.name, False) for f in folders] + [(f.name, True) for f in files], self.zone)
         for file in files:
             if file.name in METADATA:
-                try:
-                    known = gradescope.read_metadata(self.fetch(file))
-                except Trouble as trouble:
-                    self.refuse(file.shown, str(trouble))
-                else:
-                    named |= {f.name: known[f.name] for f in folders if f.name in known}
+                named |= self.gradescope(file, folders)
         return named or self.prefixed(folder, folders, files)
+
+    def gradescope(self, file, folders):
+        """What the file of a Gradescope export says of the folders beside it."""
+        known = {}
+        try:
+            known = gradescope.read_metadata(self.fetch(file))
+        except Trouble as trouble:
+            self.refuse(file.shown, str(trouble))
+        found = {f.name: known.get(f.name) or gradescope.unknown(f.name) for f in folders}
+        if nameless := [name for name, one in found.items() if one and one.name == name]:
+            named = ", ".join(map(printable, nameless[:3]))
+            self.remarks.append(
+                f"{file.shown} does not say whose {len(nameless)} folders are ({named}): they are listed under the "
+                "folders' names"
+            )
+        return {name: one for name, one in found.items() if one}
 
     def prefixed(self, above, folders, files):
         """<assignment>-<student>, where two or more begin alike, or where GitHub's tool made the folder above."""
@@ -281,7 +299,7 @@ class Levels:
 
     def assignments(self, above, folders, named, place):
         """Those of the folders beside each other in which students are, and which are not students' themselves."""
-        if named or not folders:
+        if named or not folders or place.nbgrader:
             return set()
         found = {one for one in folders if self.is_assignment(one)}
         others = [one for one in folders if one not in found]

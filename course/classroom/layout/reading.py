@@ -28,6 +28,7 @@ MOST_BYTES = 200 * 2**20  # unpacked for one student
 MOST_LISTED = 20  # unread files of one student that are named; the others are counted
 MOST_ZIPS = 2  # a zip of one student may hold another, and no more
 STAMP = "timestamp.txt"
+PACKED = re.compile(r"\.(?:rar|7z|tar|tgz|tbz2?|txz|gz|bz2|xz)$", re.IGNORECASE)
 OURS = "solutions"  # the folder in which the course keeps its own answers
 
 
@@ -61,6 +62,7 @@ class Owner:
     environments: list = field(default_factory=list)
     notes: list = field(default_factory=list)
     lost: str = ""
+    chapter: str | None = None
     own: bool = False
     when: datetime | None = None
 
@@ -227,6 +229,7 @@ class _Reader(contextlib.ExitStack):
             folder = waiting.popleft()
             try:
                 listing = folder.listing()
+                folder.forget()
             except OSError as error:
                 self.refuse(f"{folder.shown}/", f"cannot be opened: {error.strerror}", owner)
                 continue
@@ -258,11 +261,19 @@ class _Reader(contextlib.ExitStack):
             most = f"{MOST_ENTRIES} folders, notebooks and zips" if owner.entries <= 0 else f"{MOST_NAMES} files"
             self.cut(owner, f"{folder.shown}/", f"more than {most}; the rest is not read")
         for file in loose:
-            if is_own(file.name, {owner.system}):
-                owner.own = True
-                self.levels.passed[owner.system].append(file.shown)
-            else:
-                self.refuse(file.shown, "not a notebook (.ipynb)", owner)
+            self.loose(file, owner)
+
+    def loose(self, file, owner):
+        """List a file that is no notebook. One that stands for a notebook shall not be passed over: a page or a script
+        made of it, or an archive that is no zip."""
+        if is_own(file.name, {owner.system}):
+            owner.own = True
+            return self.levels.passed[owner.system].append(file.shown)
+        chapter, packed = self.chapters.in_name(file.name)[0], PACKED.search(file.name)
+        reason = "packed, and not as a zip: make an ordinary zip" if packed else "not a notebook (.ipynb)"
+        if chapter or packed:
+            owner.lost, owner.chapter = owner.lost or f"{file.name}: {reason}", owner.chapter or chapter
+        self.refuse(file.shown, reason, owner)
 
     def cut(self, owner, shown, reason):
         """Take down that something of a student's is not read."""
@@ -287,8 +298,11 @@ class _Reader(contextlib.ExitStack):
                         if not inside and not owner.left_out:
                             self.refuse(file.shown, "a zip without a notebook", owner)
                         self.files(inside, owner, zips=zips + 1)
+                elif file.name != STAMP:
+                    self.loose(file, owner)
             except Trouble as trouble:
                 owner.lost = owner.lost or f"{file.name}: {trouble}"
+                owner.chapter = owner.chapter or self.chapters.in_name(file.name)[0]
                 self.refuse(file.shown, str(trouble), owner)
 
     def notebook(self, file, owner, flat, stamps):
@@ -359,7 +373,7 @@ class _Reader(contextlib.ExitStack):
         for owner in self.owners:
             if owner.lost and id(owner) not in read and otherwise:
                 said = self.chapters.in_name(owner.named.rest)[0] or self.chapters.in_name(owner.shown)[0]
-                found.append((owner, owner.place.hint or said or otherwise))
+                found.append((owner, owner.chapter or owner.place.hint or said or otherwise))
         return found
 
     def fetch(self, file, owner=None):

@@ -13,6 +13,7 @@ from course.classroom.layout.texts import printable
 MOST_DEPTH = 25  # folders in folders
 MOST_LETTERS = 255  # of a name in a zip, as on a disk
 MOST_NAMES = 200_000  # of one folder that are looked at
+MOST_KEPT = 1_000  # names of one folder that are remembered while the students' folders are looked for
 EPOCH = datetime.fromtimestamp(0, UTC)
 SILENT = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 ENVIRONMENTS = {"site-packages", "node_modules", "__pycache__"}  # nothing of a student's own is in one
@@ -77,10 +78,16 @@ class Folder:
         return printable("/".join(self.names) or str(self.path))
 
     def listing(self):
-        """Its Listing. Raises OSError."""
-        if self._listing is None:
-            self._listing = self._list()
-        return self._listing
+        """Its Listing. A long one is made anew each time, so that no class fills the memory. Raises OSError."""
+        if self._listing is not None:
+            return self._listing
+        listing = self._list()
+        self._listing = listing if len(listing) <= MOST_KEPT else None
+        return listing
+
+    def forget(self):
+        """Keep its Listing no longer, for it will not be asked again."""
+        self._listing = None
 
     def _list(self):
         listing = Listing()
@@ -114,6 +121,9 @@ class ZipFolder(Folder):
     def __init__(self, names):
         super().__init__("/".join(names), names)
         self._listing = Listing()
+
+    def forget(self):
+        """A zip's table of contents is in memory as long as the zip is open."""
 
     @classmethod
     def of(cls, archive, around, own):
