@@ -51,7 +51,7 @@ def answer_sources(chapter):
         text = next(t for _, t in chapter.grading if f'exercise("{number}"' in t)
         first = f"# Exercise {number}\n"
         found[number] = {
-            "right": [source],
+            "right": [f"{source}\nmine = True\n"],  # the reference as it is would count for nothing
             "alternative": [first + s for s in keying.standalone(text, "right", lambda node, name=name: name)],
             "mistaken": [first + s for s in keying.standalone(text, "wrong", lambda node, name=name: name)],
             "blank": [chapters.stub(chapter, number)],

@@ -157,6 +157,7 @@ def grade(
     out: Annotated[Path | None, typer.Option(help="Of a class: where the results go.")] = None,
     seed_file: Annotated[Path | None, typer.Option(help="Of a class: the secret (default: OUT/secret-seed).")] = None,
     rules: Annotated[Path | None, typer.Option(help="Of a class: deadlines, points and overrides, TOML.")] = None,
+    roster: Annotated[Path | None, typer.Option(help="Of a class: who belongs to it, a CSV file of an LMS's.")] = None,
     jobs: Annotated[int, typer.Option(help="Of a class: how many at a time (default: the processors).", min=0)] = 0,
     student: Annotated[list[str] | None, typer.Option(help="Of a class: only this one; may be repeated.")] = None,
     exercise: Annotated[list[str] | None, typer.Option(help="Of a class: regrade this exercise; repeatable.")] = None,
@@ -173,8 +174,9 @@ def grade(
     """
     if submissions:
         return grade_class(
-            submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds, cluster, key
-        )
+            submissions, out, seed_file, rules, roster, jobs, student, exercise, force, require_sandbox, seconds,
+            cluster, key,
+        )  # fmt: skip
     from course import files
     from course.grading import learner
 
@@ -346,10 +348,11 @@ def reset(
 
 
 def grade_class(
-    submissions, out, seed_file, rules, jobs, student, exercise, force, require_sandbox, seconds, cluster, key
+    submissions, out, seed_file, rules, roster, jobs, student, exercise, force, require_sandbox, seconds, cluster, key
 ):
     """The instructor's half of `grade`."""
     from course.classroom import command, runner
+    from course.classroom.roster import RosterError
     from course.classroom.rules import RulesError
     from course.exercises import keys
     from course.exercises.outcomes import ExerciseError
@@ -374,8 +377,10 @@ def grade_class(
             force=force,
             cluster=cluster,
         )
-        results = command.grade(options, class_keys(key or ()), rules, console())
-    except (runner.GraderError, RulesError, ExerciseError) as error:
+        results = command.grade(options, class_keys(key or (), out), rules, roster, console())
+    except keys.BadKey as error:  # of the learner's keys, whose own remedy is an author's
+        fail(f"{error.problem}: install the version of the course that the class has")
+    except (runner.GraderError, RulesError, RosterError, ExerciseError) as error:
         fail(error)
     except OSError as error:
         fail(
@@ -386,9 +391,11 @@ def grade_class(
     raise typer.Exit(0 if all(r["status"] != "fault" for r in results) else 3)
 
 
-def class_keys(paths):
+def class_keys(paths, out):
     """A function that gives a class's key for a chapter's number and a function that reads the secret: read from the
-    files at `paths` (or in the folders there), or else made of the chapter's source."""
+    files at `paths` (or in the folders there), or else made of the chapter's source. Keys are kept in `out`, the folder
+    of results, and made anew only where something has changed that they rest on."""
+    from course.classroom import sealed
     from course.classroom.runner import GraderError
     from course.exercises import keys
 
@@ -397,10 +404,12 @@ def class_keys(paths):
         given = [keys.from_text(file.read_bytes(), file.name, "make it anew with course key") for file in files]
     except OSError as error:
         raise GraderError(f"the key {error.filename} cannot be read: {error.strerror}") from None
+    except keys.BadKey as error:
+        raise GraderError(str(error)) from None
 
     def from_file(number, secret):
         if found := [key for key in given if key.number == number]:
-            return found[0]
+            return sealed.keep(out, found[0])
         raise GraderError(
             f"there are submissions for chapter {number}, and no key for it among {', '.join(map(str, paths))}"
         )
@@ -409,7 +418,11 @@ def class_keys(paths):
         from course.authoring import chapters, keying
 
         try:
-            return keying.make(chapters.read_chapter(chapters.source_of(number)), secret())
+            source = chapters.source_of(number)
+            stamp = sealed.stamp(source.read_bytes(), secret())
+            return sealed.find(out, number, stamp) or sealed.keep(
+                out, keying.make(chapters.read_chapter(source), secret()), stamp
+            )
         except chapters.ChapterError as error:
             raise GraderError(
                 f"{error}. Without the chapters' sources, a class is graded from a key: --key FILE, made by course key"

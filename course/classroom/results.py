@@ -42,12 +42,12 @@ class Results:
 
     def load(self, student, stem):
         """The stored result, or None where there is none, or none of this shape."""
-        try:
-            result = json.loads(self.path(student, stem).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        whole = isinstance(result, dict) and result.get("schema") == SCHEMA and result.keys() >= PARTS
-        return result if whole else None
+        return _read(self.path(student, stem))
+
+    def every(self):
+        """All stored results, by student and chapter: also of earlier runs, of other students or other chapters."""
+        found = filter(None, map(_read, sorted(self.folder.glob("results/*/*.json"))))
+        return {(result["student"], result["chapter"]): result for result in found}
 
     def save(self, result, stem):
         """Store a result; an earlier one goes to history."""
@@ -88,6 +88,16 @@ class Results:
             finally:
                 log.removeHandler(handler)
                 handler.close()
+
+
+def _read(path):
+    """A stored result, or None where there is none, or none of this shape."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(result, dict) and result.get("schema") == SCHEMA and result.keys() >= PARTS
+    return result if whole else None
 
 
 def _locked(stream):

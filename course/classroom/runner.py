@@ -8,7 +8,7 @@ import secrets
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache, cached_property, partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from course import __version__
 from course.classroom import layout
 from course.classroom.cluster import Cluster, ClusterError
 from course.classroom.judge import Judge
+from course.classroom.ours import Compared, Ours
 from course.classroom.results import SCHEMA, Results, ResultsError, log
 from course.classroom.sandbox import Limits
 from course.classroom.workers import Crew, Setup
@@ -35,7 +36,7 @@ class GraderError(Exception):
 
 @dataclass
 class Options:
-    """What an instructor asks for; see `course grade --help`."""
+    """What an instructor asks for; see `course grade --help`. zone: of times in names that bear none."""
 
     submissions: Path
     out: Path
@@ -49,6 +50,7 @@ class Options:
     exercises: tuple = ()
     force: bool = False
     cluster: str = ""
+    zone: tzinfo | None = None
 
 
 @dataclass
@@ -76,6 +78,11 @@ class Reference:
             number: hashlib.sha256(f"{state}{one.digest}{self.public.exercises[number].digest}".encode()).hexdigest()
             for number, one in self.key.exercises.items()
         }
+
+    @property
+    def stubs(self):
+        """The blank answer cells, by exercise."""
+        return {number: one.stub for number, one in self.key.exercises.items()}
 
     @property
     def modules(self):
@@ -146,9 +153,8 @@ def _verdict(reference, number, one, judge):
     }  # fmt: skip
     if one["state"] != "passed":
         return row
-    judged = judge(
-        f"public {reference.key.number}", number, one["evidence"]
-    )  # so far the check has only run to its end
+    # So far the check has only run to its end.
+    judged = judge(f"public {reference.key.number}", number, one["evidence"])
     if judged.state == "passed":
         secret = one["secret"]
         row["seconds"] = round(row["seconds"] + secret["seconds"], 2)
@@ -165,9 +171,8 @@ def _verdict(reference, number, one, judge):
 def self_test(reference, crew, judge, options):
     """Verify that the reference scores full marks and the blank notebook none, before anyone is graded."""
     key, wanted = reference.key, list(reference.key.exercises)
-    stubs = {number: one.stub for number, one in key.exercises.items()}
     asked = crew.share(reference.asked)
-    for answers, right in ((key.solutions, True), (stubs, False)):
+    for answers, right in ((key.solutions, True), (reference.stubs, False)):
         with tempfile.TemporaryDirectory(prefix="course-") as folder:
             path = Path(folder) / "self-test.ipynb"
             cells = [{"cell_type": "code", "metadata": {}, "source": source} for source in answers.values()]
@@ -188,9 +193,9 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
     """Grade every submission that needs it. Returns (all results, Unread files, References by chapter).
 
     class_key: gives the class's ChapterKey for a chapter's number and a function that reads the secret, or makes it,
-    for keys that are drawn now. say: called with an event's name and what belongs to it: ("found", submissions,
-    unread), ("sealing", chapter), ("begin", to do, already done), ("graded", result). Raises GraderError. A killed run
-    goes on where it stopped.
+    for keys that are drawn now. say: called with an event's name and what belongs to it: ("sealing", chapter),
+    ("remark", sentence on the class), ("found", submissions, unread), ("begin", to do, already done), ("graded",
+    result). Raises GraderError. A killed run goes on where it stopped.
     """
     stems = {number: keys.load(number).stem for number in keys.known()}
     results = Results(options.out)
@@ -200,22 +205,45 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
         except ResultsError as error:
             raise GraderError(str(error)) from None
         workspace = stack.enter_context(tempfile.TemporaryDirectory(prefix="course-"))
-        found, unread = layout.discover(options.submissions, stems, Path(workspace))
-        if options.students:
-            found = [one for one in found if one.student in options.students]
-        say("found", found, unread)
-        log.info("%d submissions, %d files not understood", len(found), len(unread))
         secret = cache(partial(read_secret, options.seed_file or options.out / "secret-seed"))
         references = {}
+
+        def reference(number):
+            if number not in references:
+                say("sealing", number)
+                references[number] = Reference(class_key(number, secret), keys.load(number))
+            return references[number]
+
+        found, unread = discover(options, stems, Path(workspace), reference, say)
+        say("found", found, unread)
+        log.info("%d submissions, %d files not understood", len(found), len(unread))
+        if options.students:
+            found = [one for one in found if one.student in options.students]
         for number in sorted({one.chapter for one in found}):
-            say("sealing", number)
-            references[number] = Reference(class_key(number, secret), keys.load(number))
+            reference(number)
         todo, done = plan(found, references, results, options)
         modules = sorted({name for reference in references.values() for name in reference.modules})
         say("begin", todo, done)
         if todo:
             work(todo, done, references, results, modules, options, say)
         return done, unread, references
+
+
+def discover(options, stems, workspace, reference, say):
+    """The Submissions, and what was not read. reference: gives a chapter's Reference. Raises GraderError."""
+    ours = Ours(lambda number: reference(number).stubs, lambda number: reference(number).key.solutions)
+
+    def compare(student, chapter, path):
+        chosen = not options.students or student in options.students
+        return ours.compare(chapter, path) if chosen else Compared()
+
+    try:
+        found = layout.discover(options.submissions, stems, workspace, options.zone, compare)
+    except layout.LayoutError as error:
+        raise GraderError(f"{options.submissions}: {error}") from None
+    for remark in found.remarks:
+        say("remark", remark)
+    return found.submissions, found.unread
 
 
 def plan(found, references, results, options):
@@ -226,17 +254,42 @@ def plan(found, references, results, options):
         stem, all_of_it = reference.key.stem, list(reference.key.exercises)
         old = results.load(one.student, stem)
         digest = file_digest(one.path)
-        if not old or old["digests"]["submission"] != digest or old["status"] != "graded":
+        if one.problem:
+            done.append(
+                keep(conclude((one, [], None, digest), refusal(one), reference, None, options), old, results, stem)
+            )
+            continue
+        if not old or old["digests"]["submission"] != digest or old["status"] == "fault":
             todo.append((one, all_of_it, None, digest))
             continue
         stale = [n for n in all_of_it if old["digests"]["exercises"].get(n) != reference.digests[n]]
         if options.force or options.exercises:
             stale = [n for n in all_of_it if n in stale or not options.exercises or n in options.exercises]
-        if stale or {row["exercise"] for row in old["exercises"]} != set(all_of_it):
+        if old["status"] == "graded" and (stale or {row["exercise"] for row in old["exercises"]} != set(all_of_it)):
             todo.append((one, stale or all_of_it, old, digest))
+        elif stale:
+            todo.append((one, all_of_it, None, digest))
         else:
-            done.append(old)
+            done.append(keep(old | described(one), old, results, stem))  # perhaps handed in at another time
     return todo, done
+
+
+def described(submission):
+    """What a result says of its submission, whatever became of it."""
+    return submission.described()
+
+
+def refusal(one):
+    """The report on a submission in which there is nothing to grade."""
+    return {"status": "invalid", "reason": one.problem, "seconds": 0, "exercises": {}, "answers": {}}
+
+
+def keep(result, old, results, stem):
+    """Store a result that no worker made, where it differs from the stored one but for its time; it is returned."""
+    if not old or {**old, "graded": ""} != {**result, "graded": ""}:
+        results.save(result, stem)
+        return result
+    return old
 
 
 def file_digest(path):
@@ -308,14 +361,10 @@ def conclude(task, report, reference, judge, options):
     digests.update({number: reference.digests[number] for number in wanted})
     return {
         "schema": SCHEMA,
-        "student": one.student,
-        "chapter": one.chapter,
-        "file": one.shown,
-        "submitted": one.submitted.isoformat(),
+        **described(one),
         "graded": datetime.now(UTC).isoformat(timespec="seconds"),
         "status": status,
         "reason": report["reason"],
-        "notes": list(one.notes),
         "sandboxed": options.sandboxed,
         "seconds": report["seconds"],
         "exercises": [rows[number] for number in reference.key.exercises if number in rows]

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 
+from course.classroom.layout import printable
+
 MOST_BYTES = 100_000  # of an answer's source
 MOST_NODES = 5_000  # of an answer's tree; a long answer has 500
 LEAST_PART = 5  # nodes of a subtree that counts as a part
@@ -26,6 +28,7 @@ FEW = 4  # but in a small class, what so few share is never common
 PROBES = 40  # the rarest parts of an answer, by which others like it are found
 PROBE_SPREAD = 30  # answers in which a part may stand and still be used for finding
 MOST_PAIRS = 500
+MOST_NAMED, MOST_NAME = 10, 40  # students in one sentence, and letters of a name
 BLOCKS = ("body", "orelse", "finalbody")  # the order of statements is not compared
 PASSED_OVER = ("annotation", "returns", "ctx", "op", "ops", "decorator_list", "type_comment", "type_params")
 UNORDERED = (ast.Add, ast.Mult, ast.BitAnd, ast.BitOr, ast.BitXor)
@@ -47,8 +50,8 @@ def similar_pairs(results, references, note=lambda sentence: None):
     """Find the pairs among a class's results.
 
     results: the dicts that grading stores, with "student" and "answers". references: dict from exercise to the source
-    of its solution, or to a sequence of sources (stub, solution, alternatives). note: called with a sentence for each
-    answer that cannot be compared. Returns a list of Pair, the most alike first, at most MOST_PAIRS.
+    of its solution, or to a sequence of sources (stub, solution, alternatives). note: called with a sentence on an
+    exercise's answers that cannot be compared. Returns a list of Pair, the most alike first, at most MOST_PAIRS.
     """
     answers = defaultdict(dict)
     for result in results:
@@ -69,12 +72,15 @@ def _pairs(exercise, sources, references, note):
     forest, parts = {}, {}
     references = [references] if isinstance(references, str) else references
     named = [*sorted(sources.items()), *enumerate(references, 1)]
+    failed = defaultdict(list)
     for name, source in named:  # students by their names, references by their numbers
         try:
             parts[name] = parts_of(source, forest)
         except ValueError as error:
-            who = name if isinstance(name, str) else f"reference {name}"
-            note(f"{who}, exercise {exercise}: not compared with others, {error}")
+            failed[str(error)].append(name if isinstance(name, str) else f"reference {name}")
+    for why, who in failed.items():
+        listed = ", ".join(printable(name)[:MOST_NAME] for name in who[:MOST_NAMED])
+        note(f"exercise {exercise}: not compared with others, {why}: {listed}{' ...' if who[MOST_NAMED:] else ''}")
     forced = set().union(*(parts.pop(name) for name in list(parts) if not isinstance(name, str)))
     spread = Counter(part for own in parts.values() for part in own)
     common = max(FEW, COMMON * len(parts))

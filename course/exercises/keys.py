@@ -23,7 +23,12 @@ FORMAT = 1  # of the file; another one cannot be read
 
 
 class BadKey(ExerciseError):
-    """A key that cannot be used; the message names the file and says what to do."""
+    """A key that cannot be used; the message names the file and says what to do. problem: the message without the
+    remedy, for who has another one."""
+
+    def __init__(self, problem, remedy=""):
+        super().__init__(f"{problem}: {remedy}" if remedy else problem)
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -198,11 +203,11 @@ def from_text(text, name, remedy):
         whole = form.pop("sha256", None) == checksum(form)
         version = form.pop("format")
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        raise BadKey(f"{name} is damaged, it is no whole key: {remedy}") from None
+        raise BadKey(f"{name} is damaged, it is no whole key", remedy) from None
     if version != FORMAT:
-        raise BadKey(f"{name} was made by another version of the course (format {version}, not {FORMAT}): {remedy}")
+        raise BadKey(f"{name} was made by another version of the course (format {version}, not {FORMAT})", remedy)
     if not whole:
-        raise BadKey(f"{name} is damaged, it is not as it was written: {remedy}")
+        raise BadKey(f"{name} is damaged, it is not as it was written", remedy)
     try:
         exercises = {
             number: ExerciseKey(**one | {"arguments": tuple(one["arguments"]), "hints": tuple(one.get("hints", ()))})
@@ -216,7 +221,7 @@ def from_text(text, name, remedy):
         }
         return ChapterKey(exercises=exercises, short=short, **form)
     except (TypeError, KeyError, AttributeError, values.WireError):
-        raise BadKey(f"{name} is damaged, a part of the key is missing: {remedy}") from None
+        raise BadKey(f"{name} is damaged, a part of the key is missing", remedy) from None
 
 
 def known():
@@ -243,10 +248,10 @@ def load(number):
     except FileNotFoundError:
         there = ", ".join(known())
         if not there:
-            raise BadKey(f"there are no keys in {path.parent}: {remedy}") from None
+            raise BadKey(f"there are no keys in {path.parent}", remedy) from None
         raise BadKey(f"there is no chapter {number!r} with a key in {path.parent.name}/; there are: {there}") from None
     except OSError as error:
-        raise BadKey(f"{path} cannot be read ({error.strerror}): {remedy}") from None
+        raise BadKey(f"{path} cannot be read ({error.strerror})", remedy) from None
     return _loaded[path][1]
 
 

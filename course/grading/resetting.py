@@ -7,7 +7,7 @@ from pathlib import Path
 from course.exercises import keys, progress
 from course.exercises.cells import EXERCISE, defines, untouched
 from course.files import write
-from course.grading import submission
+from course.grading import damage, submission
 
 
 class ResetError(Exception):
@@ -22,14 +22,16 @@ def reset(path, number):
     Raises ResetError.
     """
     path = Path(path)
+
+    def damaged(sentence):
+        raise ResetError(f"{path.name} is damaged and stays as it is: {sentence}. Mend it, or {damage.AGAIN}")
+
     try:
         key = keys.load_exercise(number)
-        submission.read_cells(path)  # says in words what is wrong with a file that is no notebook
+        submission.read_cells(path, damaged)  # says in words what is wrong with a file that is no notebook
     except (keys.BadKey, submission.BadNotebook) as error:
         raise ResetError(str(error)) from None
-    data = path.read_bytes()
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    notebook = json.loads(data.decode(encoding))
+    notebook = damage.parse(path.read_bytes())
     if "cells" not in notebook:
         raise ResetError(f"{path.name} is in an old format (nbformat 3): open it in Jupyter, save it, and try again")
     cells = notebook["cells"]

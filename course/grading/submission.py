@@ -5,13 +5,13 @@ be compared with itself. `assemble` takes only the answer cells; everything else
 """
 
 import contextlib
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from course.exercises.cells import EXERCISE, MOST_LETTERS, compiles, defines, names_made, untouched
 from course.exercises.judging import PASSED
+from course.grading import damage
 
 IMPORT = re.compile(r"^\s*(from|import) course\b", re.MULTILINE)
 SIZE_LIMIT = 50 * 2**20  # bytes; a chapter with every figure in it is under 2 MB
@@ -42,18 +42,14 @@ class Assembly:
     stubs: dict = field(default_factory=dict)
 
 
-def read_notebook(path):
+def read_notebook(path, note=lambda sentence: None):
     """A learner's notebook as a dict with a list of dicts, its "cells", whatever editor saved it.
 
-    Read from the raw JSON, since a notebook library would rename duplicate ids and refuse what can still be read.
-    Raises BadNotebook.
+    Read from the raw JSON, since a notebook library would rename duplicate ids and refuse what can still be read. note:
+    called with a sentence where the file is damaged and could be read all the same. Raises BadNotebook.
     """
     path = Path(path)
     name = path.name
-    again = (
-        "take an older one from .ipynb_checkpoints/ or .course/backup/ beside it, or move it away, have `course lab` "
-        "make a fresh copy, and put your answers in it"
-    )
     try:
         if path.stat().st_size > SIZE_LIMIT:
             raise BadNotebook(f"{name} is larger than {SIZE_LIMIT // 2**20} MB: clear its outputs and save it again")
@@ -64,41 +60,30 @@ def read_notebook(path):
         raise BadNotebook(f"{path} is a folder, not a notebook") from None
     except OSError as error:
         raise BadNotebook(f"{name} cannot be read: {error.strerror}") from None
-    if not data.strip(b"\0 \t\r\n"):
-        raise BadNotebook(f"{name} is empty: {again}")
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise BadNotebook(
-            f"{name} is not in UTF-8 (byte {error.start} is {data[error.start]:#04x}): save it from Jupyter, or with "
-            "your editor's encoding set to UTF-8"
-        ) from None
-    try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as error:
-        ends = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
-        half = "it ends in the middle, as if it were half written" if ends else error.msg
-        raise BadNotebook(f"{name} is not a notebook: no JSON at line {error.lineno} ({half}): {again}") from None
-    except RecursionError:
-        raise BadNotebook(f"{name} is not a notebook: its JSON is nested too deeply: {again}") from None
+        raw = damage.parse(data, note)
+    except damage.Damaged as error:
+        raise BadNotebook(f"{name} {error}") from None
     except MemoryError:
-        raise BadNotebook(f"{name} takes too much memory to be read: {again}") from None
+        raise BadNotebook(f"{name} takes too much memory to be read: {damage.AGAIN}") from None
     if not isinstance(raw, dict):
-        raise BadNotebook(f"{name} is not a notebook: it holds a JSON {type(raw).__name__}, not an object: {again}")
+        raise BadNotebook(
+            f"{name} is not a notebook: it holds a JSON {type(raw).__name__}, not an object: {damage.AGAIN}"
+        )
     cells = raw.get("cells")
     if cells is None and isinstance(raw.get("worksheets"), list):  # nbformat 3
-        cells = [c for sheet in raw["worksheets"] if isinstance(sheet, dict) for c in sheet.get("cells") or []]
+        sheets = [sheet.get("cells") for sheet in raw["worksheets"] if isinstance(sheet, dict)]
+        cells = [cell for sheet in sheets if isinstance(sheet, list) for cell in sheet]
     if not isinstance(cells, list):
-        raise BadNotebook(f"{name} is not a notebook: it has no list of cells: {again}")
+        raise BadNotebook(f"{name} is not a notebook: it has no list of cells: {damage.AGAIN}")
     if len(cells) > MOST_CELLS:
-        raise BadNotebook(f"{name} has {len(cells):,} cells, where at most {MOST_CELLS:,} are read: {again}")
+        raise BadNotebook(f"{name} has {len(cells):,} cells, where at most {MOST_CELLS:,} are read: {damage.AGAIN}")
     return raw | {"cells": [cell for cell in cells if isinstance(cell, dict)]}
 
 
-def read_cells(path):
-    """The cells of a learner's notebook as `as_read` gives them. Raises BadNotebook."""
-    return [as_read(cell) for cell in read_notebook(path)["cells"]]
+def read_cells(path, note=lambda sentence: None):
+    """The cells of a learner's notebook as `as_read` gives them. note: as of `read_notebook`. Raises BadNotebook."""
+    return [as_read(cell) for cell in read_notebook(path, note)["cells"]]
 
 
 def as_read(cell):
@@ -106,13 +91,13 @@ def as_read(cell):
     metadata = cell.get("metadata") if isinstance(cell.get("metadata"), dict) else {}
     nbgrader = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
     source = cell.get("source", cell.get("input", ""))
-    source = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    source = source.encode(
-        "utf-8", "replace"
-    ).decode()  # JSON can hold half a surrogate pair; a kernel cannot be sent it
+    source = "".join(part for part in source if isinstance(part, str)) if isinstance(source, list) else source
+    source = source if isinstance(source, str) else ""
+    source = source.encode("utf-8", "replace").decode()  # JSON can hold half a surrogate pair, which no kernel takes
     # Colab and VS Code drop the cell's id or keep it in the metadata; nbgrader's own name of the cell survives both.
-    ids = {cell.get("id"), metadata.get("id"), nbgrader.get("grade_id")} - {None}
-    return str(cell.get("cell_type")), source, ids
+    ids = {one for one in (cell.get("id"), metadata.get("id"), nbgrader.get("grade_id")) if isinstance(one, str)}
+    kind = cell.get("cell_type")
+    return kind if isinstance(kind, str) else "", source, ids
 
 
 def chapter_of(path):
@@ -120,18 +105,17 @@ def chapter_of(path):
 
     It is known by its metadata, else by its exercises' lines, else by its name, wherever it lies.
     """
-    path = Path(path)
-    try:
-        notebook = json.loads(path.read_text(encoding="utf-8-sig"))
+    path, notebook = Path(path), {"cells": []}
+    with contextlib.suppress(BadNotebook):
+        notebook = read_notebook(path)
+    with contextlib.suppress(KeyError, TypeError):
         number = notebook["metadata"]["course"]["chapter"]
         if re.fullmatch(r"\d\d", number):
             return number
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
-    with contextlib.suppress(BadNotebook):
-        numbers = [m[1].split(".")[0] for _, source, _ in read_cells(path) for m in EXERCISE.finditer(source)]
-        if numbers:
-            return f"{int(max(set(numbers), key=numbers.count)):02d}"
+    sources = [source for _, source, _ in map(as_read, notebook["cells"])]
+    numbers = [m[1].split(".")[0] for source in sources for m in EXERCISE.finditer(source)]
+    if numbers:
+        return f"{int(max(set(numbers), key=numbers.count)):02d}"
     named = re.match(r"(\d{1,2})_", path.name)
     return f"{int(named[1]):02d}" if named else None
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from course.exercises import keys
 from course.files import write
-from course.grading import merging, submission
+from course.grading import damage, merging, submission
 from course.lesson import settings
 
 INDEX = "index.ipynb"
@@ -408,10 +408,15 @@ def update(numbers=(), folder=None):
     return report
 
 
+def _damaged(sentence):
+    """What could be read of a file that is damaged is good for grading; it is not written over."""
+    raise WorkError(f"{sentence}. Mend it, or {damage.AGAIN}")
+
+
 def _update(mine, lesson, folder, stamp):
     """Update one copy; what was done, in words."""
     fresh, before = pristine(lesson), _state(mine)
-    raw = submission.read_notebook(mine)
+    raw = submission.read_notebook(mine, _damaged)
     undone = _undone(mine, folder, lesson)
     base = _cells(kept(folder, "before" if undone else "base", lesson.name))  # without one, where it is damaged
     new = json.loads(fresh)

@@ -11,17 +11,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from course.classroom import layout
-from course.classroom.layout import Unread, discover, printable, safe_name
+from course.classroom.layout import Unread, discover, printable, reading, safe_name, texts
 from course.grading.submission import SIZE_LIMIT, BadNotebook, read_cells
 
 CHAPTERS = {"03": "03_convolution", "06": "06_lenet"}
-ANSWER = {"cell_type": "code", "source": "# Exercise 3.1", "metadata": {}}
 
 
-def notebook(chapter=None):
-    metadata = {"course": {"chapter": chapter, "header": {"title": "x"}}} if chapter else {}
-    return json.dumps({"cells": [ANSWER], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
+def notebook(chapter=None, lines=None, **course):
+    """A notebook as text. chapter: what its metadata say; lines: the chapter of which it has an exercise."""
+    metadata = {"course": {"chapter": chapter, **course, "header": {"title": "x"}}} if chapter else {}
+    cells = [{"cell_type": "code", "source": f"# Exercise {int(lines)}.1\npass", "metadata": {}}] if lines else []
+    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
 
 
 def put(path, text=None, when=None):
@@ -45,6 +45,14 @@ def zipped(files, **options):
     return stream.getvalue()
 
 
+def zip_of(folder, path):
+    """A zip of what is in a folder, with its files' times."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
 class Class:
     """A folder of submissions, and what is found in it."""
 
@@ -57,11 +65,14 @@ class Class:
             put(self.folder / name, **options)
         return self
 
-    def read(self, chapters=CHAPTERS, folder=None):
-        self.found, self.unread = discover(folder or self.folder, chapters, self.workspace)
-        for submission in self.found:
-            assert submission.path.is_file() and submission.submitted.tzinfo
-            assert printable(submission.student) == submission.student
+    def read(self, folder=None, chapters=CHAPTERS, **options):
+        all_of_it = discover(folder or self.folder, chapters, self.workspace, **options)
+        self.unread, self.remarks = all_of_it.unread, all_of_it.remarks
+        self.found = [s for s in all_of_it.submissions if not s.problem]
+        self.problems = {s.student: s.problem for s in all_of_it.submissions if s.problem}
+        for submission in all_of_it.submissions:
+            assert submission.problem or submission.path.is_file()
+            assert submission.submitted.tzinfo and printable(submission.student) == submission.student
         return {(s.student, s.chapter): s.shown for s in self.found}
 
     def reasons(self):
@@ -96,22 +107,28 @@ def test_flat_files(group):
     assert group.unread == []
 
 
-@pytest.mark.parametrize("inside", ["submitted/", ""])
-def test_nbgrader(group, inside):
-    group.put(f"{inside}anna/03_convolution/problem1.ipynb", f"{inside}ben/week_3/03_convolution.ipynb")
-    group.put(f"{inside}anna/03_convolution/timestamp.txt", text="2026-03-01 12:30:00.123456 Europe/Berlin")
-    group.put(f"{inside}ben/week_3/timestamp.txt", text="2026-03-01 12:30:00 UTC\n")
-    if inside:
-        group.put("source/03_convolution/03_convolution.ipynb", "autograded/anna/03_convolution/problem1.ipynb")
-        group.put("gradebook.db", "nbgrader_config.py", text="c = get_config()")
-    folder = group.folder
-    if not inside:
-        folder = group.folder.rename(group.folder.with_name("submitted"))
+@pytest.mark.parametrize("given", ["the course", "submitted/"])
+def test_nbgrader(group, given):
+    group.put("submitted/anna/03_convolution/problem1.ipynb", "submitted/ben/week_3/03_convolution.ipynb")
+    group.put("submitted/anna/03_convolution/timestamp.txt", text="2026-03-01 12:30:00.123456 Europe/Berlin")
+    group.put("submitted/ben/week_3/timestamp.txt", text="2026-03-01 12:30:00 UTC\n")
+    group.put("source/03_convolution/03_convolution.ipynb", "autograded/anna/03_convolution/problem1.ipynb")
+    group.put("gradebook.db", "nbgrader_config.py", text="c = get_config()")
+    folder = group.folder / "submitted" if given == "submitted/" else group.folder
     assert set(group.read(folder=folder)) == {("anna", "03"), ("ben", "03")}
     assert group.unread == []
     anna, ben = group.found
     assert anna.submitted == datetime(2026, 3, 1, 11, 30, 0, 123456, UTC)
     assert ben.submitted == datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    assert anna.timed and all("which a student can write" in " ".join(one.notes) for one in group.found)
+
+
+def test_a_timestamp_counts_only_where_nbgrader_made_the_tree(group):
+    group.put("submitted/anna/hw/03_convolution.ipynb", "submitted/ben/hw/03_convolution.ipynb", when=1_700_000_000)
+    group.put("submitted/anna/hw/timestamp.txt", text="2020-01-01 12:00:00 UTC")
+    group.read()
+    assert [s.submitted.timestamp() for s in group.found] == [1_700_000_000] * 2
+    assert "1 timestamp.txt" in group.remarks[-1] and "not believed" in group.remarks[-1]
 
 
 @pytest.mark.parametrize(
@@ -119,10 +136,10 @@ def test_nbgrader(group, inside):
 )
 def test_a_broken_timestamp_falls_back_to_the_files_time(group, text):
     group.put("submitted/anna/hw/03_convolution.ipynb", when=1_700_000_000)
-    group.put("submitted/anna/hw/timestamp.txt", text=text)
+    group.put("submitted/anna/hw/timestamp.txt", "gradebook.db", text=text)
     group.read()
     assert group.found[0].submitted.timestamp() == 1_700_000_000
-    assert "timestamp.txt" in group.notes()
+    assert "timestamp.txt cannot be read" in group.notes()
 
 
 def test_a_students_own_timestamp_is_not_believed(group):
@@ -150,7 +167,7 @@ def test_a_zip_per_student(group):
         ("dora", "03"): "dora/mine.zip/x/03_convolution.ipynb",
     }
     assert group.unread == []
-    assert all(read_cells(s.path) for s in group.found)
+    assert all(read_cells(s.path) == [] for s in group.found)
 
 
 CLASS_ZIPS = {
@@ -186,23 +203,13 @@ def test_a_zip_of_a_class_with_zips_and_one_per_chapter(group):
     assert group.unread == []
 
 
-def test_moodle_and_canvas(group):
+def test_two_people_of_one_name_stay_apart_and_one_in_two_chapters_together(group):
     group.put("Anna Smith_101_assignsubmission_file_/03_convolution.ipynb")
     group.put("Anna Smith_202_assignsubmission_file_06_lenet.ipynb")
     group.put("Bo Li_103_assignsubmission_file_/03_convolution.ipynb")
     group.put("Bo Li_104_assignsubmission_file_/03_convolution.ipynb")
-    group.put(
-        "doecarl_LATE_4711_99001_03_convolution-1.ipynb", "doedora_4712_99002_whatever.ipynb", text=notebook("06")
-    )
-    assert set(group.read()) == {
-        ("Anna Smith", "03"),
-        ("Anna Smith", "06"),
-        ("Bo Li (103)", "03"),
-        ("Bo Li (104)", "03"),
-        ("doecarl", "03"),
-        ("doedora", "06"),
-    }
-    assert group.unread == []
+    found = {("Anna Smith", "03"), ("Anna Smith", "06"), ("Bo Li (103)", "03"), ("Bo Li (104)", "03")}
+    assert set(group.read()) == found and group.unread == []
 
 
 # Which chapter
@@ -253,7 +260,7 @@ def test_the_chapter_by_the_notebook_itself(group):
 
 def test_a_stem_within_another(group):
     group.put("anna/03_convolution_more.ipynb", "ben/03_convolution.ipynb")
-    found = group.read({"03": "03_convolution", "04": "03_convolution_more"})
+    found = group.read(chapters={"03": "03_convolution", "04": "03_convolution_more"})
     assert set(found) == {("anna", "04"), ("ben", "03")}
 
 
@@ -322,6 +329,14 @@ def test_what_is_not_understood_is_listed(group):
     assert "folder" in reasons["cleo/03_convolution.ipynb/"]
 
 
+def test_who_hands_in_something_else_for_a_notebook_is_a_row(group):
+    group.put("anna/03_convolution.html", "ben_06_lenet.py", "cleo/work.rar", "dan/03_convolution.ipynb", text="x")
+    group.put("Eve_101_assignsubmission_file_hw.7z", "fay/data.csv", "dan/03_convolution.html", text="x")
+    assert set(group.read()) == {("dan", "03")} and group.notes() == ""
+    assert set(group.problems) == {"anna", "ben", "cleo", "Eve"}
+    assert "03_convolution.html: not a notebook" in group.problems["anna"] and "ordinary zip" in group.problems["cleo"]
+
+
 def test_what_editors_and_systems_leave_is_passed_over(group):
     group.put("anna/.ipynb_checkpoints/03_convolution-checkpoint.ipynb", "__MACOSX/anna/._03_convolution.ipynb")
     group.put(
@@ -353,19 +368,36 @@ def test_times_that_no_calendar_has(group, monkeypatch):
     assert len(group.found) == 3 and "in the future" in " ".join(group.found[2].notes)
 
 
-def test_a_flood_of_files_is_cut_short(group, monkeypatch):
-    monkeypatch.setattr(layout, "MOST_ENTRIES", 50)
+def test_who_is_cut_short_is_a_row_and_what_counts_is_read_first(group, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_ENTRIES", 50)
     for i in range(80):
-        group.put(f"anna/{i:03d}.txt", text="")
-    deep = group.folder / "ben" / "/".join("d" * 40)
-    put(deep / "03_convolution.ipynb")
-    group.put("cleo/03_convolution.ipynb")
-    assert set(group.read()) == {("cleo", "03")}
-    listed = [u for u in group.unread if u.path.startswith("anna")]
-    assert len(listed) == layout.MOST_LISTED + 2
-    assert "more than 50 files" in " ".join(u.reason for u in listed)
-    assert "and 30 more files" in " ".join(u.reason for u in listed)
+        group.put(f"anna/{i:03d}.txt", text="").put(f"anna/{i:03d}/x.csv", text="")
+        group.put(f"zoe/a/{i:03d}/x.csv", text="")
+    group.put("anna/03_convolution.ipynb", "cleo/03_convolution.ipynb", "zoe/a/b/c/03_convolution.ipynb")
+    for i in range(300):
+        group.put(f"ida/{i:03d}.csv", text="")
+    group.put("ida/work/03_convolution.ipynb")
+    put(group.folder / "ben" / "/".join("d" * 40) / "03_convolution.ipynb")
+    assert set(group.read()) == {("anna", "03"), ("cleo", "03"), ("ida", "03")}
+    assert set(group.problems) == {"zoe"} and "more than 50 folders" in group.problems["zoe"]
+    assert "cut short: more than 50 folders" in " ".join(group.found[0].notes)
+    listed = [u for u in group.unread if u.path.startswith("ida")]
+    assert len(listed) == reading.MOST_LISTED + 1 and "and 280 more files" in " ".join(u.reason for u in listed)
     assert any("too many folders" in u.reason for u in group.unread)
+
+
+def test_environments_are_passed_over_in_one_line(group):
+    for i in range(40):
+        group.put(f"anna/env/lib/python3.11/site-packages/p{i}/m.py", text="")
+        group.put(f"anna/node_modules/p{i}/03_convolution.ipynb", f"anna/conda/pkgs/p{i}/03_convolution.ipynb")
+    group.put("anna/env/pyvenv.cfg", "anna/conda/conda-meta/history", text="")
+    group.put("anna/work/03_convolution.ipynb", "ben/03_convolution.ipynb")
+    found = {("anna", "03"): "anna/work/03_convolution.ipynb", ("ben", "03"): "ben/03_convolution.ipynb"}
+    assert group.read() == found
+    assert group.reasons() == {"anna/conda/ and 2 more": "passed over: an environment, nothing of a student's own"}
+    zipped_class = zip_of(group.folder, group.folder.parent / "class.zip")
+    assert {key: shown.removeprefix("class.zip/") for key, shown in group.read(zipped_class).items()} == found
+    assert list(group.reasons()) == ["class.zip/anna/conda/ and 2 more"]
 
 
 def test_no_such_folder(tmp_path):
@@ -433,8 +465,8 @@ def test_bombs(group):
 
 
 def test_a_students_files_together_have_a_limit(group, monkeypatch, seed):
-    monkeypatch.setattr(layout, "MOST_BYTES", 2**20)
-    monkeypatch.setattr(layout, "MOST_NOTEBOOKS", 5)
+    monkeypatch.setattr(reading, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(reading, "MOST_NOTEBOOKS", 5)
     rng = random.Random(seed)
     group.put("anna.zip", text=zipped({f"{i}/03_convolution.ipynb": rng.randbytes(300_000) for i in range(5)}))
     for i in range(8):
@@ -624,7 +656,7 @@ def test_safe_names(seed):
     for name in safe:
         assert len(name.encode()) < 200 and name not in (".", "..") and ".." not in name
         assert not set(name) & set('/\\:*?"<>|\0 ') and name[0] not in ".-~" and name[-1] not in ". "
-        assert not layout.RESERVED.fullmatch(name) and name.isprintable()
+        assert not texts.RESERVED.fullmatch(name) and name.isprintable()
     assert safe_name(safe_name("Anna")) != safe_name("Anna")  # nobody can take the name made for another
 
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from course.classroom.rules import Rules, RulesError, apply, late_days, read_rules, unused
+from course.classroom.layout import safe_name
+from course.classroom.rules import MISSING, Rules, RulesError, apply, late_days, read_rules, unjudged, unused
 
 STARS = {"03": {"3.1": 1, "3.2": 2, "3.10": 3}, "06": {"6.1": 2}}
 WHOLE = """
@@ -115,6 +116,75 @@ def test_an_exercise_that_is_no_more_does_not_count():
     assert apply(read_rules(None, STARS), old)["raw"] == 6
 
 
+EXTENDED = """
+timezone = "UTC"
+[deadlines]
+03 = 2026-03-01T12:00:00
+06 = 2026-03-15
+[late]
+per_day = 0.1
+marked_days = 2
+[[extension]]
+student = "anna"
+chapter = "03"
+until = 2026-03-08
+reason = "ill"
+[[extension]]
+student = "ben@uni.example"
+days = 2
+"""
+
+
+def test_an_extension_moves_one_students_deadline(tmp_path):
+    rules = rules_of(tmp_path, EXTENDED)
+    after = "2026-03-09T00:00:00+00:00"  # an instant after anna's
+    got = apply(rules, result("anna", after))
+    assert (got["deadline"], got["late_days"], got["extension"]) == ("2026-03-08T23:59:59+00:00", 1, "ill")
+    assert apply(rules, result("anna", "2026-03-08T23:59:59+00:00"))["penalty"] == 0
+    got = apply(rules, result("cleo", after))
+    assert (got["deadline"], got["late_days"], got["extension"]) == ("2026-03-01T12:00:00+00:00", 8, "")
+    ben = result("Ben Li", after) | {"mail": "ben@uni.example"}
+    assert (apply(rules, ben)["deadline"], apply(rules, ben)["late_days"]) == ("2026-03-03T12:00:00+00:00", 6)
+    assert apply(rules, ben | {"chapter": "06"})["deadline"] == "2026-03-17T23:59:59+00:00"
+    assert unused(rules, [result("anna"), ben]) == []
+    assert unused(rules, [result("anna")]) == ["the extension for 'ben@uni.example' applies to no student"]
+
+
+def test_late_of_an_lms_counts_where_no_time_is_known_and_the_rules_say_so(tmp_path):
+    rules = rules_of(tmp_path, EXTENDED)
+    marked = result("cleo", "2026-03-20T00:00:00+00:00") | {"late": True, "timed": False}
+    got = apply(rules, marked)
+    assert (got["late_days"], got["late_mark"], got["penalty"]) == (2, True, 1.2)
+    punctual = apply(rules, marked | {"late": False})
+    assert (punctual["late_days"], punctual["late_mark"], punctual["penalty"]) == (0, False, 0), "the download's time"
+    got = apply(rules, marked | {"timed": True, "submitted": "2026-03-01T12:00:01+00:00"})
+    assert (got["late_days"], got["late_mark"]) == (1, False), "a time that is known says more than the mark"
+    assert apply(rules, marked | {"student": "anna"})["penalty"] == 0, "who has more time than the LMS knows of"
+    silent = read_rules(None, STARS)
+    assert apply(silent, marked)["penalty"] == 0 and unjudged(rules, [apply(rules, marked)]) == []
+    assert "marked_days = 1 under [late]" in unjudged(silent, [apply(silent, marked)])[0]
+    without = rules_of(tmp_path, "[late]\nper_day = 0.1\nmarked_days = 1")
+    assert apply(without, marked | {"timed": True})["penalty"] == 0.6, "where the class has no deadline here"
+
+
+def test_a_student_goes_by_any_of_their_names(tmp_path):
+    for name in ("jdoe", "4711", "j@uni.example", "Jane Doe", safe_name("Jane Doe")):
+        rules = rules_of(tmp_path, OVERRIDE.replace("anna", name))
+        jane = result("Jane Doe", _3_1=0) | {"login": "jdoe", "lms_id": "4711", "mail": "j@uni.example"}
+        assert apply(rules, jane)["exercises"][0]["points"] == 1 and unused(rules, [jane]) == [], name
+
+
+def test_who_handed_nothing_in_has_no_points_but_a_persons(tmp_path):
+    missing = result() | {"status": MISSING, "exercises": [], "submitted": ""}
+    got = apply(rules_of(tmp_path, WHOLE + OVERRIDE), missing)
+    assert [e["state"] for e in got["exercises"]] == ["absent"] * 3
+    assert (got["score"], got["max_score"], got["late_days"]) == (1, 7.5, 0)
+
+
+def test_an_assignment_has_the_lms_name(tmp_path):
+    assert rules_of(tmp_path, '[assignments]\n3 = "Folding (77)"').assignments == {"03": "Folding (77)"}
+
+
 def test_an_override_for_nobody_is_told(tmp_path):
     rules = rules_of(tmp_path, WHOLE)
     assert unused(rules, [result("Zoë")]) == []
@@ -153,6 +223,29 @@ WRONG = {
     "override's exercise": (OVERRIDE.replace("3.1", "9.9"), "there is no exercise '9.9'"),
     "a number as exercise": (OVERRIDE.replace('"3.1"', "3.1"), "override 1: exercise: is 3.1; it must be a text"),
     "twice": (OVERRIDE * 2, "override 2: a second one for 'anna', exercise 3.1"),
+    "an extension of nothing": (
+        '[[extension]]\nstudent = "a"\nchapter = "03"\ndays = 1',
+        "extension 1: chapter: there is no deadline of chapter 03 to extend",
+    ),
+    "an extension without end": ('[[extension]]\nstudent = "a"', "extension 1: give either until, a time, or days"),
+    "an extension of all until": (
+        '[[extension]]\nstudent = "a"\nuntil = 2026-01-01',
+        "extension 1: chapter: is missing",
+    ),
+    "an extension's time in quotes": (
+        '[deadlines]\n3=2026-01-01\n[[extension]]\nstudent = "a"\nchapter = "03"\nuntil = "2026-01-01"',
+        "extension 1: until: is '2026-01-01'; write it without quotes",
+    ),
+    "an extension twice": (
+        '[[extension]]\nstudent = "a"\ndays = 1\n' * 2,
+        "extension 2: a second one for 'a', all chapters",
+    ),
+    "an extension's chapter": (
+        '[[extension]]\nstudent = "a"\nchapter = 7\ndays = 1',
+        "extension 1: chapter: there is no",
+    ),
+    "days of an LMS": ("[late]\nmarked_days = -1", "late.marked_days: is -1; it must be 0 or more"),
+    "an assignment": ("[assignments]\n3 = 4", "assignments.3: is 4; it must be a text in quotes"),
     "misspelt": (OVERRIDE.replace("reason", "reasons"), "did you mean reason?"),
 }
 

@@ -113,7 +113,7 @@ def test_what_the_reference_and_the_stub_have_is_forced():
     assert len(pairs({"anna": ORIGINAL, "ben": DISGUISES["names"]}, {})) == 1
     notes = []
     assert len(pairs({"anna": ORIGINAL, "ben": ORIGINAL}, {"3.4": ["def", OTHER]}, notes.append)) == 1
-    assert notes == ["reference 1, exercise 3.4: not compared with others, it is not Python"]
+    assert notes == ["exercise 3.4: not compared with others, it is not Python: reference 1"]
 
 
 def test_what_many_wrote_is_nobodys(seed):
@@ -178,9 +178,9 @@ def test_hostile_sources_take_a_moment_and_are_named(kind):
     found = pairs({"anna": ORIGINAL, "ben": ORIGINAL, "mallory": HOSTILE[kind], "moe": HOSTILE[kind]}, {}, notes.append)
     assert time.process_time() - began < 3
     assert [(p.first, p.second) for p in found if p.first == "anna"] == [("anna", "ben")]
-    assert all("not compared" in note and note.startswith(("mallory", "moe")) for note in notes)
+    assert all("not compared" in note and note.endswith(": mallory, moe") for note in notes)
     if kind not in ("deep lists", "long sum", "long attribute", "many decorators"):
-        assert len(notes) == 2
+        assert len(notes) == 1
 
 
 def test_a_class_of_500_quickly(seed):

@@ -1,0 +1,76 @@
+"""What of a hand-in is the course's own: its reference, which earns nobody anything, and its blank notebooks."""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+
+from course.exercises.cells import EXERCISE, untouched
+from course.grading import submission
+from course.lesson import settings
+
+MOST_BYTES = 4 * 2**20  # of a notebook that is looked into; a chapter with every figure in it is under 2 MB
+LONGER = 4  # times as long as the reference's, an answer is another one; so no long one is parsed here
+
+
+@dataclass
+class Compared:
+    """What a comparison with the course's own tells. ours: how a notebook is known to be it, or "". blank: whether it
+    holds no answer. notes: sentences on damage in spite of which it could be read."""
+
+    ours: str = ""
+    blank: bool = False
+    notes: list = field(default_factory=list)
+
+
+class Ours:
+    """Compares notebooks with the course's own.
+
+    stubs: gives a chapter's blank answer cells, and solutions the reference's, by exercise, for a chapter's number; or
+    None, where they are not known.
+    """
+
+    def __init__(self, stubs, solutions):
+        self.stubs, self.solutions = cache(stubs), cache(solutions)
+
+    @cached_property
+    def _references(self):
+        """The digests of the executed references, where they are at hand."""
+        paths = settings.solutions_folder().glob("[0-9][0-9]_*.ipynb")
+        return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+    def compare(self, chapter, path):
+        """The Compared of a notebook."""
+        notes = []
+        try:
+            if path.stat().st_size > MOST_BYTES:
+                return Compared()
+            if hashlib.sha256(path.read_bytes()).hexdigest() in self._references:
+                return Compared("it is the course's own file, byte by byte")
+            answers = _answers(submission.read_cells(path, notes.append))
+        except (OSError, submission.BadNotebook):
+            return Compared()
+        stubs = self.stubs(chapter) or {}
+        if all(source.strip() == stubs.get(number, "").strip() for number, source in answers):
+            return Compared(blank=True, notes=notes)
+        solutions = self.solutions(chapter)
+        if solutions and all(_given(number, solution, answers) for number, solution in solutions.items()):
+            return Compared("all its answers are the reference's", notes=notes)
+        return Compared(notes=notes)
+
+
+def _answers(cells):
+    """Pairs of an exercise's number and the source of a code cell that begins with its line, or has its id."""
+    found = []
+    for kind, source, ids in cells:
+        if kind != "code":
+            continue
+        numbers = {match[1] for match in EXERCISE.finditer(source)}
+        numbers |= {one.removeprefix("exercise-").replace("-", ".") for one in ids if one.startswith("exercise-")}
+        found += [(number, source) for number in sorted(numbers)]
+    return found
+
+
+def _given(number, solution, answers):
+    """Whether a reference's answer is among those of a notebook, comments and spaces apart."""
+    own = [source for one, source in answers if one == number and len(source) <= LONGER * len(solution) + 1000]
+    return any(untouched(source, solution) for source in own[-3:])
