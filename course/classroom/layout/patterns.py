@@ -87,7 +87,7 @@ OWN = {
 
 # "Copy of x", "x - Copy (2)", "x (1)", "x-Copy1", as browsers, Jupyter, Google Drive, macOS and Windows write them.
 COPY = (
-    "copy|kopie|copie|copia|cópia|kopia|kopio|kopi|kopija|kopya|kópia|másolat|copia|salinan|bản sao|koopia|koopie"
+    "copy|kopie|copie|copia|cópia|kopia|kopio|kopi|kopija|kopya|kópia|másolat|salinan|bản sao|koopia|koopie"
     "|копия|копія|копие|αντίγραφο|コピー|副本|拷贝|複本|복사본|사본|สำเนา|نسخة|עותק"
 )
 OF = r"(?:\s*\(\d+\))?(?:\s+(?:of|von|van|de|di|do|da|av|af|pliku|file|файла|z|của|από|من|של))?"
