@@ -276,7 +276,7 @@ def plan(found, references, results, options):
 
 def described(submission):
     """What a result says of its submission, whatever became of it."""
-    return submission.described()
+    return {"schema": SCHEMA, **submission.described()}
 
 
 def refusal(one):
@@ -360,7 +360,6 @@ def conclude(task, report, reference, judge, options):
     digests = dict(old["digests"]["exercises"]) if old else {}
     digests.update({number: reference.digests[number] for number in wanted})
     return {
-        "schema": SCHEMA,
         **described(one),
         "graded": datetime.now(UTC).isoformat(timespec="seconds"),
         "status": status,
