@@ -697,9 +697,9 @@ ask(
 )
 
 # %% [markdown]
-# Two networks, two orders; the same training digits, epochs and mini-batches for all, three runs each from new initial
-# weights. Each of the four gets the best of four learning rates, which a recorded sweep chose by the *validation*
-# digits.
+# Two networks, two orders; the same training digits (4,000 at most in the quick budget), epochs and mini-batches for
+# all, three runs each from new initial weights. Each of the four gets the best of four learning rates, which a recorded
+# sweep chose by the *validation* digits.
 
 
 # %%
@@ -756,8 +756,8 @@ figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 6.5. Left: the recorded sweep, one run for each setting. Right: the error rates at the best learning rates;
-# the bar is the mean of three runs, the circles.*
+# *Figure 6.5. Left: the recorded sweep, one run for each setting; at 0.03 LeNet no longer learns. Right: the error
+# rates at the best learning rates; the bar is the mean of three runs, the circles.*
 #
 # Is such a difference more than luck? Both networks classify the same digits, so their accuracies are not independent,
 # and (6.5) is of little use. Look only at the digits on which they differ: $q_1$ that only the first gets right, $q_2$
