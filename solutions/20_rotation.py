@@ -1795,6 +1795,10 @@ ex.hints(
 )
 
 
+ex.equivalent("'0' for '1' in 'for r in range(1, 4):'", "no turn leaves an image as it is")
+ex.equivalent("'5' for '4' in 'for r in range(1, 4):'", "an angle modulo 4 is never 4")
+
+
 @ex.cases
 def _(rng):
     def case(count, n, channels, turns, width=None):
@@ -1938,7 +1942,7 @@ class by_taking_one(keras.layers.Layer):
         upright = images
         across = ops.flip(ops.transpose(images, (0, 2, 1, 3)), axis=1)
         copies = ops.stack([upright, across, ops.flip(upright, axis=(1, 2)), ops.flip(across, axis=(1, 2))], axis=1)
-        which = ops.one_hot(ops.mod(turns, 4), 4, dtype=images.dtype)
+        which = ops.one_hot(ops.mod(turns, 4), 4)
         return ops.einsum("br,brijc->bijc", which, copies)
 
 
@@ -1969,11 +1973,8 @@ def best_penalty(h, y, penalties):
         raise ValueError(f"{len(y)} items: none is left to fit the probe to")
 
     def correct(penalty):
-        found = 0
-        for i in range(len(y)):
-            W, b = probe(np.delete(h, i, axis=0), np.delete(y, i), penalty)
-            found += np.argmax(W @ h[i] + b) == y[i]
-        return found
+        probes = [probe(np.delete(h, i, axis=0), np.delete(y, i), penalty) for i in range(len(y))]
+        return sum(np.argmax(W @ item + b) == label for (W, b), item, label in zip(probes, h, y))
 
     return max(sorted(penalties, reverse=True), key=correct)
     ### END SOLUTION
@@ -2004,7 +2005,13 @@ def _(rng):
     yield np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0, 0, 1, 1]), [0.1, 1.0]
     yield np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([3, 3, 9, 9]), [1.0, 0.5, 0.1]
     yield np.array([[-2.0, 1.0], [-1.0, 0.5]]), np.array([3, 3]), [0.1, 1.0, 10.0]
-    yield np.array([[-2.0], [3.0], [0.5]]), np.array([0, 1, 1]), [0.25]
+    yield np.array([[-2.0], [3.0], [0.5]]), np.array([0, 1, 1]), [0.0625]
+    # The first item decides, the last one, and how many items the others are.
+    three = [0.125, 2.0, 0.5]
+    yield np.array([[0.0, -1.0], [1.0, 1.0], [-2.0, -1.0], [2.0, 1.0]]), np.array([1, 0, 1, 0]), three
+    yield np.array([[2.0, 1.0], [0.0, -2.0], [0.0, -3.0], [1.0, 3.0], [1.0, 2.0]]), np.array([4, 4, 4, 7, 7]), three
+    yield np.array([[-3.0], [-1.0], [0.0], [3.0], [0.0]]), np.array([2, 2, 2, 5, 5]), three
+    yield np.array([[1.0, 3.0], [1.0, 1.0], [0.0, -3.0], [-3.0, 1.0], [1.0, 0.0]]), np.array([0, 9, 9, 9, 0]), three
     for i in range(12):
         yield case(int(rng.integers(6, 10)), int(rng.integers(2, 5)), 2 + i % 3, 0.5 + 0.5 * (i % 2), 3 + i % 3)
     yield np.array([[1.0, 2.0]]), np.array([4]), [0.1, 1.0]
@@ -2102,18 +2109,21 @@ def one_item_passes(h, y, penalties):
 
 @ex.right
 def by_smoothing_matrix(h, y, penalties):
-    count, best, most = len(y), None, -1
+    count = len(y)
     if count < 2:
         raise ValueError("two items at least")
-    for penalty in sorted(penalties):
+    found = {}
+    for penalty in penalties:
         one = np.column_stack([np.ones(count), h])
         D = np.diag([0.0] + [(count - 1) * penalty] * h.shape[1])
         hat = one @ np.linalg.solve(one.T @ one + D, one.T)
         left_out = np.eye(10)[y] - (np.eye(10)[y] - hat @ np.eye(10)[y]) / (1 - np.diag(hat))[:, None]
-        correct = np.sum(np.argmax(left_out, axis=1) == y)
-        if correct >= most:
-            best, most = penalty, correct
-    return best
+        found[penalty] = np.count_nonzero(np.argmax(left_out, axis=1) == y), penalty
+    return max(found, key=found.get)
+
+
+for mutant in ("never 'count < 2' in 'if count < 2:'", "'1' for '2' in 'if count < 2:'"):
+    ex.equivalent(f"by_smoothing_matrix: {mutant}", "solve refuses one item too: its LinAlgError is a ValueError")
 
 
 # %%
