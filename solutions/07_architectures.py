@@ -187,7 +187,7 @@ def conv(x, filters, k=3, stride=1, groups=1, padding="same", norm=True, relu=Tr
 
 
 # %% [markdown]
-# The costs of a network are chapter 03's, added up. A kernel sees $C/g$ channels, where $g$ is the number of groups: 1,
+# Its costs are chapter 03's, added up. A kernel sees $C/g$ channels, where $g$ is the number of groups: 1,
 # until the next section. Batch normalisation keeps four numbers for each of its $C$ channels: scale and shift, which
 # are learned, and the running mean and variance, which are not. A dense layer counts as a 1 × 1 convolution with a
 # single place:
@@ -259,10 +259,10 @@ prove("7.2", multiply_adds, keras_multiply_adds, cases=(random_network() for _ i
 # ## 2012, AlexNet: the same thing, larger
 #
 # AlexNet (Krizhevsky et al., 2012) is LeNet grown up: five convolutions and three dense layers, ReLU in place of tanh,
-# pooling windows that overlap, and dropout in the dense layers. It did not fit on one graphics card of its time, so
-# each card held half of the kernels of every layer. In three of the five convolutions a kernel sees only the channels
-# on its own card. That is a **grouped convolution**: the channels are split into $g$ groups, and each kernel sees one
-# group, with $1/g$ of the weights.
+# pooling windows that overlap, dropout. It did not fit on one graphics card of its time, so each of two cards held half
+# of every layer's kernels, and in three of the convolutions a kernel sees only the channels on its own card. That is a
+# **grouped convolution**: the channels are split into $g$ groups, and each kernel sees one group, with $1/g$ of the
+# weights.
 
 
 # %%
@@ -286,7 +286,7 @@ def alexnet(x, filters, units, classes, first=(11, 4), groups=2, norm=True, drop
 
 
 # %% [markdown]
-# The kernels have 11, 5 and 3 pixels, and no rule says why.
+# Its kernels have 11, 5 and 3 pixels, and no rule says why.
 #
 # **Question 7.a.** A convolution with kernels of 3 × 3 goes from 64 channels to 64. How many weights has it, without
 # biases, if it has 4 groups?
@@ -302,9 +302,9 @@ ask(
 # %% [markdown]
 # ## 2014, VGG: only 3 × 3, but more of them
 #
-# Simonyan and Zisserman (2015) used one kernel size and put the freedom into depth. From chapter 04 you know why that
-# may work: at stride 1, $m$ layers of 3 × 3 see $2m + 1$ pixels, as one kernel of that size does. At equal channels and
-# with `"same"` padding, their weights and their multiply-adds stand in the ratio
+# Simonyan and Zisserman (2015) used one kernel size and put the freedom into depth. Recall chapter 04: at stride 1, $m$
+# layers of 3 × 3 see $2m + 1$ pixels, as one kernel of that size does. At equal channels and with `"same"` padding,
+# their weights and their multiply-adds stand in the ratio
 #
 # $$ \frac{9\,m}{(2m+1)^2}: \qquad \frac{18}{25} \;\text{ for } 5 \times 5, \qquad
 #    \frac{27}{49} \;\text{ for } 7 \times 7 \tag{7.3} $$
@@ -314,8 +314,8 @@ ask(
 #
 # $$ (I \star K_1) \star K_2 = I \star (K_1 * K_2) \tag{7.4} $$
 #
-# So without ReLU, two 3 × 3 kernels are one 5 × 5 kernel, and not even any one: they have 18 numbers to choose where it
-# has 25. With ReLU in between, no single kernel can do what they do. VGG's bargain is cheaper *and* less linear.
+# So without ReLU, two 3 × 3 kernels are one 5 × 5 kernel, and not even any one: they have 18 numbers where it has 25.
+# With ReLU in between, no single kernel can do what they do. VGG's bargain is cheaper *and* less linear.
 
 
 # %%
@@ -495,16 +495,17 @@ prove("7.5", bottleneck_ratio, keras_bottleneck_ratio, cases=SOME_BOTTLENECKS)
 prove("7.6", module_parameters, keras_module_parameters, cases=modules(10))
 
 # %% [markdown]
-# Seven million parameters, a twentieth of VGG-16's, at a tenth of its work, won the contest of 2014. But its authors feared for the gradient on its way down through 22 layers, and hung two **auxiliary classifiers** on half-way, to feed it there. Depth itself had become the problem.
+# Seven million parameters, a twentieth of VGG-16's, at a tenth of its work, won the contest of 2014. But its authors
+# feared for the gradient on its way down through 22 layers, and hung two **auxiliary classifiers** on half-way, to feed
+# it there. Depth itself had become the problem.
 #
 # ## The wall
 #
-# Here is the experiment that this chapter turns on. Take a stem, a number of blocks of two 3 × 3 convolutions, all with
-# the same channels at the same size, and a head. That is a **plain network**: each layer reads the one before it. Its
-# twin has the same layers and as many parameters. The one difference is a plus sign: what goes into a block is added to
-# what comes out, before the block's last ReLU. This way past the layers is called a **shortcut**. It has no reason yet;
-# that comes with the next section. Both twins have batch normalisation (Ioffe and Szegedy, 2015) and He's initial
-# weights.
+# Here is the experiment that this chapter turns on. Take a stem, a number of blocks of two 3 × 3 convolutions, all of
+# the same width, and a head. That is a **plain network**: each layer reads the one before it. Its twin has the same
+# layers and as many parameters. The one difference is a plus sign: what goes into a block is added to what comes out,
+# before the block's last ReLU. This way past the layers is called a **shortcut**; its reason comes with the next
+# section. Both have batch normalisation (Ioffe and Szegedy, 2015) and He's initial weights.
 
 
 # %%
@@ -582,9 +583,9 @@ figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 7.3. Mean loss on the training images of two runs, with their range, each network at the best of three learning
-# rates (a recorded sweep). The deep plain network fits its own training images worse than the shallow one. With
-# shortcuts, it does not.*
+# *Figure 7.3. Mean loss on the training images of two runs, with their range, each network at the best of three
+# learning rates (a recorded sweep). The deep plain network fits its own training images worse than the shallow one.
+# With shortcuts, it does not.*
 
 
 # %%
@@ -601,17 +602,16 @@ claim(
 )
 
 # %% [markdown]
-# This is not overfitting, for it is the loss on the *training* images that is higher. But six epochs show only that the
-# deep plain network learns more slowly. The **degradation problem** is the gap that is left at convergence: He et al.
-# (2016a) gave their plain networks all the steps that ImageNet takes, and 34 layers still fitted it worse than 18.
+# This is not overfitting, for it is the loss on the *training* images that is higher. But a few hundred steps show only
+# that the deep plain network learns more slowly. The **degradation problem** is a gap that is left at convergence: He
+# et al. (2016a) gave their plain networks all the steps that ImageNet takes, and 34 layers still fitted it worse than
+# 18.
 # %% [markdown]
 # ## 2015, ResNet: one plus sign
 #
-# A deep network can always do what a shallow one can: let the additional layers pass on their input. So the deep plain
-# network did not fail for want of good weights; gradient descent did not find them. To pass on an input is hard to
-# learn for layers that begin with random weights. He et al. (2016a) turned the task round. Let passing on be what a
-# block does when it has learned nothing, and let its layers, $R_l$, learn what is to be changed. That is a **residual
-# block**:
+# A deep network can do what a shallow one can, if its additional layers pass on their input. So good weights exist;
+# gradient descent does not find them. He et al. (2016a) turned the task round. Let passing on be easy: what a block
+# does when its layers, $R_l$, give 0; they have to learn only what is to be changed. That is a **residual block**:
 #
 # $$ h_l = h_{l-1} + R_l(h_{l-1}) \tag{7.7} $$
 #
@@ -620,8 +620,8 @@ claim(
 #
 # $$ \frac{\partial h_l}{\partial h_{l-1}} = \mathrm{Id} + R_l' \tag{7.8} $$
 #
-# and backpropagation multiplies those of all $B$ blocks. In a plain network only the product of the $R_l'$ would be
-# there; if each shrinks the gradient, it vanishes. Multiply out the brackets of the residual one:
+# and backpropagation multiplies those of all $B$ blocks. A plain network has only the product of the $R_l'$; if each
+# shrinks the gradient, it vanishes. Multiply out the brackets of the residual one:
 #
 # $$ \frac{\partial h_B}{\partial h_0} = (\mathrm{Id} + R_B') \cdots (\mathrm{Id} + R_1')
 #    = \!\!\sum_{S \subseteq \{1, \dots, B\}} \,\prod_{l \in S} R_l' \tag{7.9} $$
@@ -700,10 +700,10 @@ ask(
 
 # %% [markdown]
 # Does it show in a real network? Add a tensor of zeros, a probe, to what leaves each block. The gradient of the loss
-# with respect to a probe is the $\delta$ that arrives there, and one backward pass gives all of them. Look at two kinds
-# of networks before training. Without normalisation and with Keras's default weights (Glorot's), each layer with ReLU
-# halves the mean square of $\delta$ on its way back: chapter 02 has shown it. That halves the root mean square in each
-# block of two. Then the networks of Figure 7.3, with batch normalisation.
+# with respect to a probe is the $\delta$ that arrives there, and one backward pass gives all of them. First look at
+# networks without normalisation, with Keras's default weights (Glorot's), before training: each layer with ReLU about
+# halves the mean square of $\delta$ on its way back (chapter 02), so a block of two halves its root. Then at those of
+# Figure 7.3, with batch normalisation.
 
 
 # %%
@@ -761,15 +761,14 @@ claim(
 )
 
 # %% [markdown]
-# So does the gradient vanish in the plain networks of Figure 7.3? No: it *grows* towards the input, as it must in plain
-# networks with batch normalisation at their start (Yang et al., 2019, for dense layers). Nor is size everything: in
-# deep plain networks the gradients of two nearby inputs soon have nothing to do with each other, and shortcuts slow
-# that down (Balduzzi et al., 2017). "Vanishing gradients" is a true story about networks without normalisation. It
-# does not explain He's experiment, whose networks were normalised; and what does is still debated.
+# So do gradients vanish in the plain networks of Figure 7.3? No: they *grow* towards the input, as theory says of plain
+# networks with batch normalisation before training (Yang et al., 2019, for dense layers). Nor is size everything: with
+# depth, the gradients of similar inputs come to look like unrelated noise, and shortcuts slow that down (Balduzzi et
+# al., 2017). "Vanishing gradients" is a true story about networks without normalisation. It does not explain He's
+# experiment, whose networks were normalised, as the authors say themselves.
 #
 # Where height, width or channels change, input and output do not fit a sum. There the shortcut gets a 1 × 1 convolution
-# with the same stride. On large images the two layers give way to GoogLeNet's idea: 1 × 1 narrows, 3 × 3 works, 1 × 1
-# widens by four.
+# with the same stride. The deepest networks use GoogLeNet's idea: 1 × 1 narrows, 3 × 3 works, 1 × 1 widens by four.
 
 
 # %%
@@ -801,9 +800,9 @@ def resnet(x, stages, classes, block=residual):
 # %% [markdown]
 # ## 2017, DenseNet: keep everything
 #
-# A residual block adds what it found to what was there, and out of a sum no term can be had again. Huang et al. (2017)
-# join instead of adding. In a **dense block** each layer reads the outputs of *all* earlier layers and adds $G$
-# channels of its own, the **growth rate** (their $k$). If $C_0$ channels come in, layer $l$ reads
+# A residual block adds what it found to what was there. Huang et al. (2017) join instead of adding. In a **dense
+# block** each layer reads the outputs of *all* earlier layers and adds $G$ channels of its own, the **growth rate**
+# (their $k$). If $C_0$ channels come in, layer $l$ reads
 #
 # $$ C_l = C_0 + G\,(l - 1) \tag{7.10} $$
 #
@@ -814,7 +813,7 @@ def resnet(x, stages, classes, block=residual):
 # $$ \sum_{l=1}^{m} \bigl(4G\,C_l + 36\,G^2\bigr) = 4G \Bigl(C_0 m + G\,\tfrac{m(m-1)}{2}\Bigr) + 36\,G^2 m
 #    \tag{7.11} $$
 #
-# weights. The square of $m$ is the price: what is kept has to be read again by all who come later.
+# weights. The square of $m$ is the price: what is kept is read again by all later layers.
 
 
 # %%
@@ -906,9 +905,9 @@ plt.show()
 #
 # ## Are these the papers' networks?
 #
-# Then they must have the papers' sizes. For three of them Keras has the network too; AlexNet's and GoogLeNet's sizes
-# are added up from their papers' text. (Keras's ResNet-50 has 26,560 more: biases in front of normalisations, which
-# take away whatever they add.)
+# Then they must have the papers' parameters. Three of the networks come with Keras, and AlexNet's and GoogLeNet's
+# numbers are added up from the sizes in their papers. (Keras's ResNet-50 has 26,560 more: biases in front of
+# normalisations, which take away whatever a bias adds.)
 #
 # $$ \begin{aligned}
 #    \text{AlexNet} &: 60{,}965{,}224 & \text{VGG-16} &: 138{,}357{,}544 \\
@@ -982,7 +981,8 @@ def independent_parameters(name):
 # %%
 prove("7.12", paper_parameters, independent_parameters, cases=PAPERS)
 
-# %%
+# %% tags=["aside"]
+# @title Prints what the five cost
 for name in PAPERS:
     model = paper_network(name)
     print(f"{name:12} {parameters(model):11,} parameters  {multiply_adds(model) / 1e9:5.2f} billion multiply-adds")
@@ -990,9 +990,10 @@ for name in PAPERS:
 # %% [markdown]
 # ## Five networks, one budget
 #
-# Now small relatives of the five for images of 32 pixels. All have batch normalisation, the older ones too, for else
-# you could not tell what it does from what the architecture does. None spends more than four million multiply-adds on
-# an image. All get the same images, steps and schedule, and each the learning rate that was its best.
+# Now small relatives of the five for images of 32 pixels. All have batch normalisation, the older ones too, or you
+# could not tell its effect from the architecture's. None spends more than four million multiply-adds on an image. All
+# get the same images, steps and schedule, and each its best learning rate of three, chosen on held-back images (a
+# recorded sweep).
 
 # %%
 SMALL = {
@@ -1006,12 +1007,15 @@ SMALL = {
 }
 
 
-# %%
+# %% tags=["aside"]
+# @title The images for the five, and how long they train
 EPOCHS_FIVE, BATCH_FIVE = budget(quick=5, full=20, least=1), budget(quick=50, full=125)
 COUNT_FIVE = budget(quick=2000, full=45000, least=300)
 x_learn, y_learn = scaled(photos.x_train[:COUNT_FIVE]), photos.y_train[:COUNT_FIVE]
+x_held_back, y_held_back = scaled(photos.x_train[-1000:]), photos.y_train[-1000:]
 
 
+# %%
 def small_network(name):
     inputs = keras.Input((32, 32, 3))
     return keras.Model(inputs, SMALL[name](inputs))
@@ -1019,12 +1023,12 @@ def small_network(name):
 
 def held_back_accuracy(name, rate):
     keras.utils.set_random_seed(seed())
-    model, held_back = small_network(name), photos.x_train[-1000:]
+    model = small_network(name)
     list(train(model, x_learn, y_learn, EPOCHS_FIVE, BATCH_FIVE, rate))
-    return np.mean(predict(model, scaled(held_back)).argmax(axis=1) == photos.y_train[-1000:])
+    return np.mean(predict(model, x_held_back).argmax(axis=1) == y_held_back)
 
 
-table = sweep("7.6", {"name": list(SMALL), "rate": (0.005, 0.015, 0.05, 0.15)}, held_back_accuracy)
+table = sweep("7.6", {"name": list(SMALL), "rate": RATES}, held_back_accuracy)
 best_rate = dict.fromkeys(SMALL, 0.05) | {r["name"]: r["rate"] for r in sorted(table, key=lambda r: r["value"])}
 five, answers = {}, {}
 for name in SMALL:
@@ -1050,8 +1054,10 @@ plt.show()
 # %% [markdown]
 # *Figure 7.6. Test accuracy of five small networks, two runs each, against their parameters (left) and their
 # multiply-adds (right).*
-
-# %% [markdown]
+#
+# Read it with care: small networks, and seconds of training. Nor are multiply-adds seconds: many thin layers take more
+# time than their arithmetic, which is one reason for the network of the next section.
+#
 # ## A recipe for 94 %
 #
 # What does such a network reach when it is trained properly? Here is a complete recipe after Zagoruyko and Komodakis
@@ -1138,40 +1144,46 @@ model = by_recipe(
     budget(quick=quick, full=proper),
     photos.x_train[:COUNT],
     photos.y_train[:COUNT],
-    epochs=budget(quick=8, full=40, least=1),
+    epochs=budget(quick=6, full=40, least=1),
     batch=budget(quick=50, full=125),
     precision=budget(quick="float32", full="mixed_float16"),
 )
 final = float(np.mean(predict(model, photos.x_test[: len(y_test)]).argmax(axis=1) == y_test))
-print(f"{parameters(model):,} parameters, {final:.1%} of the test images classified correctly")
+proper_size = parameters(sketch(proper, (32, 32, 3)))
+print(f"{parameters(model):,} parameters here, {proper_size:,} on the full budget; test accuracy {final:.1%}")
 
 # %%
 GOAL = 0.55 if budget(quick=True, full=False) else 0.94
 best_of_five = max(np.mean(accuracies) for *_, accuracies in five.values())
 claim(
-    "7.4",
+    "7.3",
     "the recipe trains a residual network to 55 % of the test images (full budget: less than 5 million "
     "parameters, 94 %)",
-    final > GOAL and parameters(model) < 5_000_000,
+    final > GOAL and proper_size < 5_000_000,
     control=best_of_five > GOAL,
 )
 
 # %% [markdown]
-# The control is the best of the five networks above. It had a fifth of the images and an eighth of the steps, so the claim is about recipe and work together; chapter 08 takes the parts of the recipe apart.
+# The control is the best of the five networks above. It had a fifth of the images and an eighth of the steps, so the
+# claim is about recipe and work together; chapter 08 takes the parts of the recipe apart.
 #
 # ## Look inside: take a block out
 #
-# By (7.9) a residual network is many paths of all lengths, and half of them do not go through a given block. Veit et al. (2016) put that to the test: take a trained network, leave one block out, train nothing anew, and test. All blocks of a `stack` have the same shapes, so a network without a block is a `stack` with one block less and the other blocks' weights.
+# By (7.9) a residual network is many paths of all lengths, and half of them do not go through a given block. Veit et
+# al. (2016) put that to the test: take a trained network, leave one block out, train nothing anew, and test. All blocks
+# of a `stack` have the same shapes, so a network without a block is a `stack` with one block less and the other blocks'
+# weights.
 #
-# **Question 7.c.** What will it do to a *plain* network?
+# **Question 7.c.** How much of its lead over guessing will the *plain* network of 8 layers keep without one of its
+# three blocks, `"most"` or `"little"`?
 
 # %%
 ask(
     "7.c",
-    "it is lost",
-    choices=("little", "it is lost"),
-    why="...",
-    hint="Layers behind the gap ...",
+    "little",
+    choices=("most", "little"),
+    why="There is one path only, and each layer has learned to read what the one before it writes.",
+    hint="In a plain network every path of (7.9) but one is missing. Which one is left, and what becomes of it?",
 )
 
 
@@ -1219,7 +1231,7 @@ def kept(one):
 
 
 claim(
-    "7.5",
+    "7.4",
     "without one of its blocks, the deep residual network keeps half of its lead over guessing, on average",
     kept(("residual", 9)) > 0.5,
     control=kept(("plain", 3)) > 0.5,
@@ -1241,8 +1253,8 @@ plots.show_images(x_test[missed] + 0.5, titles, columns=5, size=1.5, limits=(0, 
 #
 # ## Debug it
 #
-# Blocks like the following are all over the web. It works in the tests that its author made, with stride 1 and with
-# more channels. Then somebody asks it for a stride.
+# Blocks like this are all over the web. It works in its author's tests, with stride 1 and with more channels. Then
+# somebody asks it for a stride.
 
 
 # %%
@@ -1263,10 +1275,10 @@ for channels, stride in ((16, 1), (32, 1), (16, 2)):
         print(f"{channels} channels, stride {stride}: {str(error).splitlines()[0]}")
 
 # %% [markdown]
-# The message is plain: the path has shrunk and the shortcut has not. The danger is in the repairs that make it go away.
-# Take the stride out of the path, and all shapes agree; but no feature map shrinks any more, and the work multiplies.
-# Or cut the shortcut to the path's size, and all shapes agree, and nothing complains ever after. Ask the gradient which
-# pixels reach the shortcut:
+# The path has shrunk and the shortcut has not. The danger is in the repairs that make the message go away. Take the
+# stride out of the path, and all shapes agree; but no feature map shrinks any more, and the work multiplies. Or cut the
+# shortcut to the path's size, and all shapes agree, and nothing complains ever after. Ask the gradient which pixels
+# reach the shortcut:
 
 
 # %%
@@ -1291,8 +1303,8 @@ plots.show_images([np.where(found, 0.3, 0.85) for found in maps.values()], list(
 # every second row and column of the whole map; what is cut to size is one corner, and it is added to a path that sees
 # the whole. Average pooling looks at everything, and is a good repair too.*
 #
-# A shape that fits proves little. Ask the gradient which inputs reach which output, as here and in chapter 04. A cousin
-# of this shortcut waits for you in exercise 7.6.
+# A shape that fits proves little: ask the gradient which inputs reach which outputs. A cousin of this shortcut waits in
+# exercise 7.6.
 #
 # ## This run
 
