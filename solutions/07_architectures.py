@@ -1009,7 +1009,7 @@ SMALL = {
 
 # %% tags=["aside"]
 # @title The images for the five, and how long they train
-EPOCHS_FIVE, BATCH_FIVE = budget(quick=5, full=20, least=1), budget(quick=50, full=125)
+EPOCHS_FIVE, BATCH_FIVE = budget(quick=5, full=10, least=1), budget(quick=50, full=125)
 COUNT_FIVE = budget(quick=2000, full=45000, least=300)
 x_learn, y_learn = scaled(photos.x_train[:COUNT_FIVE]), photos.y_train[:COUNT_FIVE]
 x_held_back, y_held_back = scaled(photos.x_train[-1000:]), photos.y_train[-1000:]
@@ -1632,6 +1632,12 @@ def by_match(channels, rows):
     return counts["learned"], sum(counts.values())
 
 
+ex.equivalent(
+    "'-1' for '0' in 'channels = sum(ends) if kind == 'join' else ends[0]'",
+    "paths that are added end with equal numbers of channels",
+)
+
+
 # %%
 check("7.1", learned_and_kept)
 
@@ -1688,7 +1694,7 @@ ex.hints(
 @ex.cases
 def _(rng):
     def some(*shape):
-        return rng.integers(-4, 5, shape) / 2
+        return rng.integers(-9, 10, shape) / 8
 
     yield np.full((1, 1, 1, 1), 2.0), np.ones(1), np.full((1, 1, 1, 1), 3.0), np.zeros(1)
     yield some(3, 3, 1, 1), np.zeros(1), some(3, 3, 1, 1), np.zeros(1)
@@ -1868,10 +1874,9 @@ def squeeze_and_excite(x, ratio):
     if ratio < 1:
         raise ValueError(f"ratio is {ratio}; it must be at least 1")
     channels = x.shape[-1]
-    weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    weights = layers.Dense(max(channels // ratio, 1), activation="relu")(weights)
+    weights = layers.Dense(max(channels // ratio, 1), activation="relu")(layers.GlobalAveragePooling2D()(x))
     weights = layers.Dense(channels, activation="sigmoid")(weights)
-    return layers.Multiply()([x, weights])
+    return layers.Multiply()([x, layers.Reshape((1, 1, channels))(weights)])
     ### END SOLUTION
 
 
@@ -2101,12 +2106,19 @@ def _(rng):
 
     yield np.array([1.0]), np.array([[2.0]]), np.array([[3.0]]), np.array([1.0])
     yield np.array([1.0, -1.0]), -np.eye(2), np.eye(2), np.array([1.0, 2.0])
-    yield np.array([1.0, -1.0]), np.array([[1.0, 1.0], [2.0, 0.5], [0.0, 0.0]]), some(2, 3), np.array([2.0, 3.0])
+    yield (
+        np.array([1.0, -1.0]),
+        np.array([[1.0, 1.0], [2.0, 0.5], [0.0, 0.0]]),
+        np.array([[1.0, 2, 3], [4, 5, 6]]),
+        np.ones(2),
+    )
     for _ in range(14):
         n, m = (int(i) for i in rng.integers(2, 5, 2))
         yield some(n), some(m, n), some(n, m), some(n)
     yield some(3), some(3, 4), some(3, 3), some(3)
     yield some(3), some(2, 1), some(3, 2), some(3)
+    yield some(3), some(2, 1), some(1, 2), some(3)
+    yield some(3), some(2, 4), some(4, 2), some(3)
     yield some(3), some(2, 3), some(1, 2), some(3)
     yield some(3), some(2, 3), some(4, 2), some(3)
     yield some(3), some(1, 3), some(3, 4), some(3)
@@ -2246,7 +2258,7 @@ def by_jacobian(h, V, W, delta):
     m, n = V.shape
     if n != len(h) or W.shape != (n, m):
         raise ValueError(f"an axis does not fit: V {V.shape}, W {W.shape}, h {h.shape}")
-    open_units = np.where(V @ h > 0, 1.0, 0.0)
+    open_units = (V @ h > 0).astype(float)
     through = np.einsum("j,ji,i->i", delta, W, open_units)
     jacobian = np.eye(n) + np.einsum("ji,i,ik->jk", W, open_units, V)
     return delta @ jacobian, through[:, None] * h, delta[:, None] * (open_units * (V @ h))
@@ -2297,6 +2309,8 @@ def widest(limit, blocks, classes):
 
 
 # %% tags=["grading"]
+from math import isqrt
+
 from course.exercises import exercise, naming
 
 ex = exercise("7.5")
@@ -2437,12 +2451,17 @@ def from_above(limit, blocks, classes):
             if grows:
                 yield n * n // 2, n
 
-    sizes = {w: sum(weights + 4 * n for weights, n in layers_of(w)) + 4 * w * classes + classes for w in range(1, 40)}
-    allowed = [w for w in sizes if sizes[w] <= limit]
-    if not allowed:
-        raise ValueError(f"{sizes[1]} are needed")
-    return max(allowed), sizes[max(allowed)]
+    one, two, three = (sum(size + 4 * n for size, n in layers_of(w)) + (4 * w + 1) * classes for w in (1, 2, 3))
+    square = (three - 2 * two + one) // 2
+    linear = two - one - 3 * square
+    constant = one - linear - square
+    w = (isqrt(linear**2 + 4 * square * (limit - constant)) - linear) // (2 * square)
+    if w < 1:
+        raise ValueError(f"{one} are needed")
+    return w, square * w * w + linear * w + constant
 
+
+ex.equivalent("'0' for '1' in 'width = 1'", "a network of width 1 is known to fit, so the search may begin before it")
 
 # %%
 check("7.5", widest)
@@ -2491,7 +2510,7 @@ ex.hints(
 @ex.cases
 def _(rng):
     def case(shape, filters, stride):
-        return rng.integers(-9, 10, shape).astype("float32"), filters, stride
+        return (rng.integers(-9, 10, shape) / 8).astype("float32"), filters, stride
 
     yield np.ones((1, 4, 4, 1), "float32"), 3, 2
     yield case((1, 5, 4, 2), 2, 1)
@@ -2619,7 +2638,7 @@ def by_matrix(x, filters, stride):
     if channels > filters:
         raise ValueError(f"there are {channels} channels and only {filters} filters")
     x = ops.take(ops.take(x, list(range(0, x.shape[1], stride)), axis=1), list(range(0, x.shape[2], stride)), axis=2)
-    return ops.matmul(x, np.eye(channels, filters, dtype="float32"))
+    return ops.matmul(x, np.eye(channels, filters))
 
 
 # %%
