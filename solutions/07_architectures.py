@@ -1289,7 +1289,7 @@ def reaching(shortcut, size=16):
 
 
 maps = {
-    "1 × 1 with the stride": reaching(lambda x: ops.conv(x, np.ones((1, 1, 1, 1), "float32"), strides=2)),
+    "1 × 1 with the stride": reaching(lambda x: x[:, ::2, ::2]),  # the places where it stands
     "cut to size": reaching(lambda x: x[:, :8, :8]),
     "average pooling": reaching(lambda x: ops.average_pool(x, 2, 2)),
 }
