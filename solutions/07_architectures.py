@@ -433,7 +433,7 @@ plt.show()
 #
 # $$ \frac{C q + k^2 q N}{k^2 C N} = \frac{q}{k^2 N} + \frac{q}{C} \tag{7.5} $$
 #
-# In the first module, with $k = 5$, $C = 192$, $N = 32$ and $q = 16$, that is a tenth. An **Inception module**
+# In the first module, with $k = 5$, $C = 192$, $N = 32$ and $q = 16$, that is about a tenth. An **Inception module**
 # is four paths side by side, joined along the channels, so that nobody has to choose a kernel size. With $N_1$ filters
 # of 1 × 1, $N_3$ and $N_5$ of 3 × 3 and 5 × 5 behind bottlenecks of $q_3$ and $q_5$, and $N_p$ behind a pooling, its
 # parameters, biases included and without normalisation, are
