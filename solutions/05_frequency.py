@@ -600,7 +600,7 @@ plt.show()
 
 # %% [markdown]
 # *Figure 5.5. Images, and the magnitudes of their spectra from 0.01 (black) to 1000 (white). The mean darkens lines
-# where (5.3) is 0. A wave is two opposite points (5.7), which turn with it.*
+# where (5.3) is 0. A wave is two opposite points (5.7) beside the mean; they turn with it.*
 #
 # Put an image together, its lowest frequencies first:
 
@@ -1284,7 +1284,7 @@ for axis, name in zip(right.subplots(1, 2, sharey=True), ("images", "feature map
         unblurred = inputs[kind][:, ::2]
         foreseen = shift_error(np.moveaxis(unblurred, 2, 0)) / (unblurred.size / 2) / plain  # 15 outputs of 30 pixels
         axis.plot(1, foreseen, "+", color="black", markersize=13, label="by (5.20)" if "max" in kind else None)
-    axis.set(yscale="log", xlabel="variance left (stride: 1)", title=name)
+    axis.set(yscale="log", ylim=(5e-5, 0.3), xlabel="variance left (stride: 1)", title=name)
 right.axes[0].set_ylabel("equivariance error")
 right.axes[0].legend(fontsize=7, loc="lower left")
 right.subplots_adjust(0.13, 0.16, 0.98, 0.9, wspace=0.08)
@@ -1315,8 +1315,8 @@ claim(
 # %% [markdown]
 # A blur after the stride lowers the error too. But it cannot tell an alias from a true wave, and takes both. Azulay &
 # Weiss (2019) show how often networks change their answer when the image moves by a pixel. Zhang (2019) put blurs
-# before the strides of large networks, which became steadier and, in most cases, more accurate. Keras has no such
-# layer; you write it in exercise 5.5.
+# before the strides of large networks, which became steadier and, in most cases, more accurate. You write
+# that layer in exercise 5.5.
 #
 # ## A look inside: which frequencies does a network use?
 #
@@ -1396,9 +1396,7 @@ for axis, by_energy in zip(right.subplots(1, 2, sharey=True), (False, True)):
     axis.set(ylim=(0, 1.02))
     axis.get_legend().remove()
 right.axes[0].set_ylabel("accuracy on 1,000 test digits")
-right.axes[0].legend(
-    fontsize=7, title="trained on; tested with", title_fontsize=7, loc="center", bbox_to_anchor=(0.5, 0.6)
-)
+right.axes[1].legend(fontsize=7, title="trained on; tested with", title_fontsize=7, loc="lower left")
 right.subplots_adjust(0.1, 0.16, 0.98, 0.95, wspace=0.08)
 plt.show()
 
@@ -1431,12 +1429,13 @@ claim(
 # By number, the lowest waves matter far more: without their tenth, most of the accuracy is gone, without the highest
 # tenth nothing. But that tenth holds more than two thirds of the energy (claim 5.1). Without the highest waves of the
 # same energy even more is lost: they leave a blob, the lowest leave an outline, which you can read too. (At smaller
-# equal energies the lines are close.) And networks trained without the lowest tenth do nearly as well. What a network
-# uses says as much about its training data as about networks.
+# equal energies neither is always ahead.) And networks trained without the lowest tenth do nearly as well. What a
+# network uses says as much about its training data as about networks.
 #
-# And first layers? Call a kernel band-pass if its response to grey light (the three channels alike) has its peak
-# neither among the lowest frequencies ($\le0.05$ cycles per pixel) nor among the highest ($\ge0.35$). Of random kernels
-# about a third are, after training most. Are these edge detectors, found for the task? The gradient of a kernel is a
+# And first layers? Call a kernel band-pass if its response to grey light has its peak
+# neither among the lowest frequencies ($\le0.05$ cycles per pixel) nor among the highest ($\ge0.35$). This band has
+# 38 % of all frequencies, so random kernels are by chance; after training most are. Edge detectors, found for the task?
+# The gradient of a kernel is a
 # sum of patches, each times an error signal (3.19). So a kernel gets no wave that the patches lack, and images less
 # their mean lack frequency 0 and have little of the highest. If that is all, blurred noise with labels at random will
 # do.
@@ -1531,7 +1530,7 @@ figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 5.13. Above: an image, blurred by a disc. Below: a white pixel. In the middle, zeros lie outside.*
+# *Figure 5.13. Above: an image, blurred by a disc. Below: a white pixel.*
 #
 # What are the two mistakes? Read them off the lower row before you go on.
 #
@@ -2942,7 +2941,7 @@ check("5.7", deblurred)
 # | frequency response | $R_K(\xi_u,\xi_v)=\sum_{i,j} K(i,j)\,e^{2\pi\mathrm{i}(\xi_u i+\xi_v j)}$ | (5.2) |
 # | mean; Gaussian | $\sin(\pi k\xi) / (k\sin\pi\xi)$; about $e^{-2\pi^2\sigma_K^2\xi^2}$ | (5.3), (5.4) |
 # | Sobel | $4\,\mathrm{i}\sin(2\pi\xi_v)\,(1+\cos 2\pi\xi_u)$ | (5.5) |
-# | DFT | $\hat I=\sum I\,e^{-2\pi\mathrm{i}(qu/H+rv/W)}$; of real pixels $\hat I(-q,-r)=\overline{\hat I}$ | (5.6), (5.7) |
+# | DFT | $\hat I=\sum I\,e^{-2\pi\mathrm{i}(qu/H+rv/W)}$; real $I$: $\hat I(-q,-r)=\overline{\hat I}$ | (5.6), (5.7) |
 # | and back | the same with $+$, over $HW$ | (5.8) |
 # | energy; a move | $\sum I^2=\frac1{HW}\sum \lvert\hat I\rvert^2$; phases turn, magnitudes stay | (5.9), (5.10) |
 # | convolution theorem | $\hat I \cdot \hat K$ for $*$; $\hat I \cdot \overline{\hat K}$ for $\star$ | (5.11), (5.12) |
