@@ -1315,8 +1315,8 @@ claim(
 # %% [markdown]
 # A blur after the stride lowers the error too. But it cannot tell an alias from a true wave, and takes both. Azulay &
 # Weiss (2019) show how often networks change their answer when the image moves by a pixel. Zhang (2019) put blurs
-# before the strides of large networks, which became steadier and, in most cases, more accurate. You write
-# that layer in exercise 5.5.
+# before the strides of large networks, which became steadier and, in most cases, more accurate. You write that layer in
+# exercise 5.5.
 #
 # ## A look inside: which frequencies does a network use?
 #
@@ -1434,11 +1434,10 @@ claim(
 #
 # And first layers? Call a kernel band-pass if its response to grey light has its peak
 # neither among the lowest frequencies ($\le0.05$ cycles per pixel) nor among the highest ($\ge0.35$). This band has
-# 38 % of all frequencies, so random kernels are by chance; after training most are. Edge detectors, found for the task?
-# The gradient of a kernel is a
-# sum of patches, each times an error signal (3.19). So a kernel gets no wave that the patches lack, and images less
-# their mean lack frequency 0 and have little of the highest. If that is all, blurred noise with labels at random will
-# do.
+# 38 % of all frequencies: about as many random kernels pass by chance, and after training most. Edge detectors, found
+# for the task? The gradient of a kernel is a sum of patches, each times an error signal (3.19). So a kernel gets little
+# of a wave that the images lack, and images less their mean lack frequency 0 and have little of the highest. If that is
+# all, blurred noise with labels at random will do.
 
 
 # %%
@@ -1535,7 +1534,7 @@ plt.show()
 # What are the two mistakes? Read them off the lower row before you go on.
 #
 # The disc stands too far down and to the right: the origin of the kernel is its first pixel, not its middle. And what
-# ought to leave the image comes in on the other side, since nothing was padded. Exercise 5.3 repairs both. So send in a
+# ought to leave the image comes in on the other side, since nothing was padded. Exercise 5.3 avoids both. So send in a
 # single white pixel, *so near the edge* that part of the answer leaves.
 #
 # ## This run
