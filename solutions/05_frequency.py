@@ -2152,6 +2152,7 @@ def _(rng):
     yield *two(3, 3), 5.0
     yield numbers(4, 4), numbers(4, 1), 1.0
     yield numbers(1, 4), numbers(4, 4), 1.0
+    yield numbers(1, 4), numbers(4, 1), 1.0
     yield numbers(4, 4, 3), numbers(4, 4, 1), 1.0
     yield numbers(4, 4), numbers(4, 4, 4), 1.0
     yield *two(7), 1.0
