@@ -261,8 +261,7 @@ plt.show()
 
 # %% [markdown]
 # *Figure 2.1. Three ways to fail with the right gradient; mean and range of three runs. Left: nothing happens (dotted:
-# guessing, $\log10$). Middle: the steps are too long. Right: on the training digits the loss falls to nothing, on other
-# digits it stops falling after a few epochs.*
+# guessing). Middle: the steps are too long. Right: on other digits the loss stops falling.*
 #
 # The gradient says which way is down *here*. It does not say how far to go, it does not always reach the first layers,
 # and it knows nothing of other digits. So:
@@ -275,7 +274,7 @@ plt.show()
 # ## What you will be able to do
 #
 # - say from the curvature of a loss how large a learning rate may be, and tell a minimum from a saddle;
-# - write momentum, Nesterov's method, RMSProp and Adam so that they agree with Keras step by step;
+# - write momentum, Nesterov's method, RMSProp and Adam, step by step as in Keras;
 # - choose the first weights of a deep network, and normalise its layers;
 # - use weight decay, dropout and early stopping, and know when they help;
 # - find out that a network is used in the wrong mode.
@@ -375,10 +374,11 @@ ask(
 # %% [markdown]
 # ## How far may a step go?
 #
-# Near a minimum a smooth loss looks like a bowl. Along one direction it is $L=\frac12\kappa\theta^2$, where $\kappa$ is
-# the **curvature**: how fast the slope, $\kappa\theta$, changes. A step takes $\theta$ to $\theta-\alpha\kappa\theta$,
-# so it *multiplies* $\theta$ by $1-\alpha\kappa$. With $\alpha\kappa=0.1$ the distance shrinks by a tenth; with 1 you
-# arrive at once; with 1.9 you jump across, and come closer by a tenth; with 2.1 you go farther away each time.
+# Near a minimum where no **curvature** $\kappa$ is 0, a smooth loss looks like a bowl. Along one direction it is
+# $L=\frac12\kappa\theta^2$: the slope, $\kappa\theta$, changes at the rate $\kappa$. A step takes $\theta$ to
+# $\theta-\alpha\kappa\theta$, so it *multiplies* $\theta$ by $1-\alpha\kappa$. With $\alpha\kappa=0.1$ the distance
+# shrinks by a tenth; with 1 you arrive at once; with 1.9 you jump across, and come closer by a tenth; with 2.1 you go
+# farther away each time.
 #
 # With several parameters the bowl is $L=\frac12\theta^\mathsf{T}\mathbf{H}\theta$, with $\theta$ counted from its
 # bottom. $\mathbf{H}$ is the **Hessian**, the matrix of second derivatives. Along its eigenvectors $u_i$, which are at
@@ -482,7 +482,7 @@ plt.show()
 
 # %% [markdown]
 # *Figure 2.2. Nineteen steps of gradient descent in a ravine, with curvature 1 along it and 20 across (lines of equal
-# loss; the cross is the minimum). The rate that the floor needs is more than the walls allow.*
+# loss; the cross is the minimum).*
 #
 # **Question 2.b.** At a minimum the curvatures are 0.5, 2 and 8. Below which learning rate does descent converge?
 
@@ -984,8 +984,7 @@ def error_before(units_above, weight_variance, derivative_squared, error_squared
 
 
 # %% [markdown]
-# Are these averages exact? Let the weights be $+a$ or $-a$, and go through *every* choice of signs: for (2.14), two
-# units in each of twenty layers make $2^{80}$ networks.
+# The proofs let the weights be $+a$ or $-a$ and go through *every* choice of signs: for (2.14), $2^{80}$ networks.
 
 
 # %% tags=["aside"]
@@ -1262,24 +1261,85 @@ def network(hidden, scale=2.0, normalise=False, dropout=0.0):
 # with and without batch normalisation, at ten learning rates.
 
 # %%
-DEPTH, EPOCHS = 10, budget(quick=6, full=12, least=2)
+LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+EPOCHS = budget(quick=6, full=12, least=2)
 
 
 @cache
 def deep_trainer(scale, normalise):
-    return trainer(lambda: network([100] * DEPTH, scale, normalise), keras.optimizers.SGD())
+    return trainer(lambda: network([100] * 10, scale, normalise), keras.optimizers.SGD())
 
 
-def deep_accuracy(scale, normalise, rate, digits=validation):
-    """Accuracy on the validation set after EPOCHS epochs of SGD, or on other digits."""
-    return accuracy(deep_trainer(scale, normalise)(images, labels, EPOCHS, rate)[0], *digits)
+def deep_accuracy(scale, normalise, rate, run=0, digits=validation):
+    """Accuracy after a training, on the validation set or on other digits; run: a number that all chance rests on."""
+    keras.utils.set_random_seed(100 * seed() + run)
+    net, _ = deep_trainer(scale, normalise)(images, labels, EPOCHS, rate)
+    return accuracy(net, *digits)
 
+
+# %%
+choices = {"scale": (2.0, 0.02), "normalise": (False, True), "rate": LEARNING_RATES}
+deep = sweep("2.4", choices, deep_accuracy)
+best = dict.fromkeys(product((2.0, 0.02), (False, True)), 0.03)
+best |= {(row["scale"], row["normalise"]): row["rate"] for row in sorted(deep, key=lambda row: row["value"])}
+
+
+def on_test_digits(scale, normalise, rate):
+    return [deep_accuracy(scale, normalise, rate, run, test) for run in range(1, RUNS + 1)]
+
+
+# %% tags=["aside"]
+# @title Draws figure 2.7
+figure, axis = plt.subplots(figsize=(7.4, 3.2))
+curves = {}
+for scale, normalise in best:
+    name = ("He's variance" if scale == 2 else "a hundredth of it") + ", normalised" * normalise
+    found = [row["value"] for row in deep if (row["scale"], row["normalise"]) == (scale, normalise)]
+    curves[name] = found or [np.nan] * len(LEARNING_RATES)
+levels = {"guessing": 0.1}
+plots.draw_curves(axis, curves, "learning rate", "accuracy, validation set", x=LEARNING_RATES, levels=levels)
+axis.set(xscale="log", ylim=(0, 1))
+axis.set_xticks(LEARNING_RATES, [f"{rate:g}" for rate in LEARNING_RATES])
+axis.minorticks_off()
+axis.legend(fontsize=8, loc="center right")
+plt.show()
 
 # %% [markdown]
-# *Figure 2.7. Validation accuracy of ten hidden layers after a short training at ten learning rates (a recorded
-# sweep).*
-#
-# PLACEHOLDER
+# *Figure 2.7. Ten hidden layers after a short training at ten learning rates, one run each (a recorded sweep).*
+
+
+# %%
+def is_stuck(scale, normalise):
+    """Whether at the best of ten rates, in each run, less than 20 % of the test digits are classified correctly."""
+    return max(on_test_digits(scale, normalise, best[scale, normalise])) < 0.2
+
+
+claim(
+    "2.4",
+    "ten hidden layers with a hundredth of He's variance stay below 20 % of the test digits, at the best of ten rates",
+    is_stuck(0.02, normalise=False),
+    control=is_stuck(2.0, normalise=False) or is_stuck(0.02, normalise=True),
+)
+
+
+# %%
+def tolerates(normalise):
+    """Whether He's weights reach 60 % of the test digits at a learning rate of 1, in each run."""
+    return min(on_test_digits(2.0, normalise, 1.0)) > 0.6
+
+
+claim(
+    "2.5",
+    "at a learning rate of 1, ten hidden layers with He's variance pass 60 % of the test digits if they are normalised",
+    tolerates(normalise=True),
+    control=tolerates(normalise=False),
+)
+
+# %% [markdown]
+# With too small a start the plain network never leaves guessing. He's weights train, at a few rates. Normalisation
+# forgives the start (multiply all weights of a layer by 10, and but for $\varepsilon$, (2.17) puts out the same) and
+# tolerates rates that break the plain network. It has its price, too: at the smallest rates, He's weights with it learn
+# more slowly than without.
 #
 # *Why* it helps is disputed. Ioffe and Szegedy wanted to keep the distribution of each layer's inputs from shifting
 # while the layers below learn. Santurkar et al. (2018) added noise behind the normalisation, which shifts this
@@ -1482,17 +1542,18 @@ def regularised_trainer(method, strength):
 
 
 def trained(method, strength, noise, run):
-    """A network trained on 1,000 digits that are drawn by the number `run`, and its history."""
+    """A network trained on 1,000 digits; run: a number that all chance rests on."""
+    keras.utils.set_random_seed(100 * seed() + run)
     draw = np.random.default_rng([seed(), run])
     some = draw.choice(len(images), 1000, replace=False)
     given = np.where(draw.random(1000) < noise, draw.integers(10, size=1000), labels[some])
     stop = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)  # it watches val_loss
     options = {"callbacks": [stop], "validation_data": validation} if method == "early stopping" else {}
-    return regularised_trainer(method, strength)(images[some], given, epochs=40, **options)
+    return regularised_trainer(method, strength)(images[some], given, epochs=40, **options)[0]
 
 
 def validated(method, strength, noise):
-    return accuracy(trained(method, strength, noise, run=0)[0], *validation)
+    return accuracy(trained(method, strength, noise, run=0), *validation)
 
 
 # %%
@@ -1509,7 +1570,7 @@ best |= {(row["method"], row["noise"]): row["strength"] for row in sorted(table,
 reached, first_layers = defaultdict(list), {}  # accuracy on the test digits, one for each run
 for (method, noise), strength in best.items():
     for run in range(1, RUNS + 1):
-        net, _ = trained(method, strength, noise, run)
+        net = trained(method, strength, noise, run)
         reached[method, noise].append(accuracy(net, *test))
         first_layers[method, noise] = net.get_weights()[0]
 
@@ -1558,12 +1619,11 @@ claim(
 )
 
 # %% [markdown]
-# PLACEHOLDER2 To fit a random label, a network has to learn that one digit by heart. Decay makes this dear, dropout
+# To fit a random label, a network has to learn that one digit by heart. Decay makes this dear, dropout
 # makes it hard, and early stopping leaves before it happens, for what many digits agree on is learned first. With right
 # labels there is less to repair, and here none of the three gains much.
 #
-# **Try it.** Early stopping used 500 right labels. Give them to the network without regulariser as training digits. Was
-# early stopping worth its price?
+# (Early stopping has its price: 500 digits with right labels, which could have been trained on.)
 #
 # ## A look inside: what decay wipes away
 #
@@ -1582,8 +1642,7 @@ figure.tight_layout(pad=0.4)
 plt.show()
 
 # %% [markdown]
-# *Figure 2.10. The weights of nine hidden units of three networks; purple positive, orange negative, white 0, one scale
-# for all.*
+# *Figure 2.10. The weights of nine hidden units of each network; purple positive, orange negative, white 0.*
 
 # %%
 always_black = images.max(axis=0) == 0
@@ -1640,11 +1699,10 @@ plt.show()
 #
 # With many digits at a time it is nearly right, with a single one it guesses, and asked twice it contradicts itself.
 #
-# `training=True` leaves both layers in training mode. Dropout goes on dropping units, hence the contradictions. Batch
-# normalisation takes mean and variance of what is there; of a single digit the mean is the digit itself, so
-# $\hat z=0$, whatever it is. And nobody sees a third effect: the running means of (2.18) go on moving, so *asking
-# changes the network*. `predict`, `evaluate` and a plain call `model(x)` use inference mode. The habit to keep: **ask
-# the same question twice, and once with other examples beside it: the answers must agree.**
+# `training=True` leaves both layers in training mode. Dropout goes on dropping units. Batch normalisation takes mean
+# and variance of what is there; a single digit is its own mean, so $\hat z=0$, whatever it is. And unseen, the running
+# means of (2.18) go on moving: *asking changes the network*. `predict`, `evaluate` and a plain call `model(x)` use
+# inference mode. The habit to keep: **ask twice, and once with other examples beside it: the answers must agree.**
 
 
 # %%
@@ -1674,9 +1732,8 @@ record(
 )
 
 # %% [markdown]
-# A network can be deep now, and can be kept from learning by heart. But it sees 784 numbers in no order: exchange any
-# two pixels in all digits, and nothing in this chapter would change. A layer that knows which pixels are neighbours is
-# the subject of chapter 03.
+# To all these networks a digit is 784 numbers in no order: exchange two pixels in all digits, and nothing would change.
+# Chapter 03 makes a layer that knows which pixels are neighbours.
 
 # %% [markdown]
 # ## Exercises
@@ -1823,9 +1880,8 @@ def by_the_quadratic_formula(curvatures, rate, mu):
 check("2.1", momentum_factor)
 
 # %% [markdown]
-# **Exercise 2.2 ★★** AdamW, as it stands in the papers: first divide both running means by the sum of their weights,
-# and only then add $\varepsilon$ to the root; and let the weights decay beside the step, as in (2.20). In (2.11)
-# $\varepsilon$ is added before the mean square is corrected.
+# **Exercise 2.2 ★★** AdamW, as in the paper: divide both running means by the sums of their weights, *then* add
+# $\varepsilon$ to the root (in (2.11) it comes before), and let the weights decay beside the step.
 
 
 # %%
@@ -3410,11 +3466,9 @@ check("2.7", classify_in_inference)
 # | what | in one line | number |
 # |---|---|---|
 # | SGD | $\theta\leftarrow\theta-\alpha g$; $\mathbb{E}[g]=\nabla_\theta L$, variance as $1/B$ | (2.1), (2.2) |
-# | in a bowl | each direction times $1-\alpha\kappa_i$ | (2.3) |
-# | largest, best rate | $2/\kappa_{\max}$, $2/(\kappa_{\min}+\kappa_{\max})$ | (2.4), (2.5) |
+# | in a bowl | factors $1-\alpha\kappa_i$; limit $2/\kappa_{\max}$; best (2.5) | (2.3) to (2.5) |
 # | critical point | signs of the Hessian's eigenvalues | (2.6) |
-# | momentum | $v\leftarrow\mu v-\alpha g$; effective rate $\alpha/(1-\mu)$ | (2.7), (2.8) |
-# | Nesterov | gradient at $\theta+\mu v$ | (2.9) |
+# | momentum | $v\leftarrow\mu v-\alpha g$; effective rate $\alpha/(1-\mu)$ | (2.7) to (2.9) |
 # | RMSProp, Adam | $g/\sqrt{\overline{g^2}+\varepsilon}$; with $\bar g$, corrected | (2.10), (2.11) |
 # | variance | $n_\text{in}\mathrm{Var}[w]\,\mathbb{E}[h^2]$; half through ReLU | (2.12) to (2.14) |
 # | He, Glorot | $2/n_\text{in}$, $2/(n_\text{in}+n_\text{out})$ | (2.15) |
@@ -3425,19 +3479,19 @@ check("2.7", classify_in_inference)
 #
 # ## References
 #
-# - Dauphin et al., *Identifying and attacking the saddle point problem*, 2014, arXiv:1406.2572.
-# - Glorot, Bengio, *Understanding the difficulty of training deep networks*, 2010.
-# - Goodfellow, Bengio, Courville, *Deep learning*, 2016, chapters 7, 8.
-# - He et al., *Delving deep into rectifiers*, 2015, arXiv:1502.01852.
-# - Ioffe, Szegedy, *Batch normalization*, 2015, arXiv:1502.03167.
-# - Kingma, Ba, *Adam*, 2015, arXiv:1412.6980.
+# - Dauphin et al., *Identifying and attacking the saddle point problem*, 2014.
+# - Glorot, Bengio, *Training deep feedforward neural networks*, 2010.
+# - Goodfellow, Bengio, Courville, *Deep learning*, 2016.
+# - He et al., *Delving deep into rectifiers*, 2015.
+# - Ioffe, Szegedy, *Batch normalization*, 2015.
+# - Kingma, Ba, *Adam*, 2015.
 # - Krogh, Hertz, *A simple weight decay*, 1992.
-# - Loshchilov, Hutter, *Decoupled weight decay*, 2019, arXiv:1711.05101.
+# - Loshchilov, Hutter, *Decoupled weight decay*, 2019.
 # - Nesterov, *A method with convergence rate O(1/k²)*, 1983.
 # - Polyak, *Speeding up iteration methods*, 1964.
 # - Prechelt, *Early stopping - but when?*, 1998.
 # - Robbins, Monro, *A stochastic approximation method*, 1951.
-# - Santurkar et al., *How does batch normalization help?*, 2018, arXiv:1805.11604.
+# - Santurkar et al., *How does batch normalization help?*, 2018.
 # - Srivastava et al., *Dropout*, 2014.
-# - Sutskever et al., *On the importance of initialization and momentum*, 2013.
+# - Sutskever et al., *Initialization and momentum*, 2013.
 # - Tieleman, Hinton, *Lecture 6.5 - RMSProp*, 2012.
