@@ -263,21 +263,20 @@ plt.show()
 # *Figure 2.1. Three ways to fail with the right gradient; mean and range of three runs. Left: nothing happens (dotted:
 # guessing). Middle: the steps are too long. Right: on other digits the loss stops falling.*
 #
-# The gradient says which way is down *here*. It does not say how far to go, it does not always reach the first layers,
-# and it knows nothing of other digits. So:
+# The gradient says which way is down *here*. It does not say how far to go, may not reach the first layers, and knows
+# nothing of other digits. So:
 #
 # **What does a network need, besides the right gradient, to learn, and to learn more than its examples?**
 #
-# Making the training loss small is **optimisation**, the first half of this chapter. Doing well on other examples is
-# the aim of **regularisation**, the second half.
+# The first half of the answer is **optimisation**, the second **regularisation**.
 #
 # ## What you will be able to do
 #
-# - say from the curvature of a loss how large a learning rate may be, and tell a minimum from a saddle;
+# - say from the curvature how large a learning rate may be, and tell a minimum from a saddle;
 # - write momentum, Nesterov's method, RMSProp and Adam, step by step as in Keras;
-# - choose the first weights of a deep network, and normalise its layers;
+# - initialise a deep network, and normalise its layers;
 # - use weight decay, dropout and early stopping, and know when they help;
-# - find out that a network is used in the wrong mode.
+# - notice a network in the wrong mode.
 #
 # ## A gradient from a few examples
 #
@@ -287,9 +286,9 @@ plt.show()
 # $$ g = \frac{1}{B} \sum_{i \in \text{batch}} \nabla_\theta\, \ell_i(\theta), \qquad
 #    \theta \leftarrow \theta - \alpha\, g \tag{2.1} $$
 #
-# Take four examples whose derivatives are 1, 2, 3 and 6. The true gradient is their mean, 3. A mini-batch of one says
-# 1, 2, 3 or 6: right on average, with the variance $\frac14(4+1+0+9)=3.5$. A mini-batch of $B$ is a mean of $B$ such
-# draws, so the variance is $B$ times smaller:
+# Take four examples whose derivatives are 1, 2, 3 and 6. The true gradient is their mean, 3. A mini-batch of one is
+# right on average, with the variance $\frac14(4+1+0+9)=3.5$. One of $B$ is a mean of $B$ such draws, so its variance is
+# $B$ times smaller:
 #
 # $$ \mathbb{E}[g] = \nabla_\theta L, \qquad \mathrm{Var}[g] = \frac{1}{B}\, \mathrm{Var}[\nabla_\theta\, \ell_i]
 #    \tag{2.2} $$
@@ -506,7 +505,7 @@ ask(
 # both, a **saddle**: a mountain pass, up to the left and right, down ahead and behind. (If some are 0 and all others
 # agree, second derivatives cannot tell.) By (2.3) descent *leaves* a saddle, for along a negative $\kappa$ the factor
 # $1-\alpha\kappa$ is above 1. But it multiplies your distance from the ridge: begin close to it, and you stay long.
-# In many dimensions, Dauphin et al. (2014) argue, saddles are far more common than minima of high loss.
+# In many dimensions saddles are far more common than minima of high loss, argue Dauphin et al. (2014).
 
 
 # %%
@@ -546,8 +545,7 @@ def critical_points(count):
 prove("2.6", by_curvature, by_looking_round, cases=critical_points(100), name="critical point", rtol=0.05, atol=0.05)
 
 # %% [markdown]
-# Here is a landscape that has it all: a bent ravine, and along its floor a shallow minimum, a saddle and a deep
-# minimum.
+# Here is a landscape with a bent ravine, and along its floor a shallow minimum, a saddle and a deep minimum.
 
 
 # %%
@@ -767,9 +765,8 @@ plt.show()
 # steps that each needs at each effective rate; a curve ends where the method diverges.*
 #
 # At equal *effective* rate the curves nearly agree, to the end of plain descent's: along the floor, momentum is nothing
-# but a larger rate. Across the ravine it cancels the zigzag, so it can use effective rates at which plain descent
-# diverges. That pays if the ravine is narrow. In the wide one, momentum of 0.9 loses: the heavy ball rolls past the
-# minimum and back.
+# but a larger rate. Across, it cancels the zigzag, and so bears rates at which plain descent diverges. That pays if the
+# ravine is narrow. In the wide one, momentum of 0.9 loses: the heavy ball rolls past the minimum and back.
 
 # %%
 plain, heavy = needed[descend, 100], needed[momentum, 100]
@@ -882,10 +879,10 @@ figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 2.5. Five optimisers from beside the saddle (star), each at the best of 25 rates; above each path, the steps
-# until it stays near the deep minimum. Last: the loss.*
+# *Figure 2.5. Five optimisers from beside the saddle (star); above each path, the steps until it stays near the deep
+# minimum. Last: the loss.*
 #
-# On the saddle as in the ravine, the walls limit the rate. Put plain descent and momentum on 20 places still closer to
+# Here too the walls limit the rate. Put plain descent and momentum on 20 places still closer to
 # it, and count the steps until they have left it for good.
 
 
@@ -915,8 +912,7 @@ claim(
 )
 
 # %% [markdown]
-# **Try it.** Start all five at $(-1.9,0.6)$, on the wall at the left. Which reach the deep minimum: is it merit or
-# luck?
+# **Try it.** Start all five at $(-1.9,0.6)$, on the left wall. Which reach the deep minimum, and is it luck?
 #
 # ## Does the signal arrive?
 #
@@ -1075,8 +1071,7 @@ prove("2.15", weight_variances, keras_weight_variances, cases=SHAPES, rtol=0.05)
 prove("2.16", our_error, error_by_all_signs, cases=signed_layers(30), name="error signal one layer back", rtol=1e-3)
 
 # %% [markdown]
-# Single networks scatter about an average. So send digits through twenty layers of 200 units, in five networks of each
-# kind.
+# Now send digits through twenty layers of 200 units, in five networks of each kind.
 
 
 # %% tags=["aside"]
@@ -1144,7 +1139,7 @@ claim(
 # %% [markdown]
 # ## Normalise instead of hoping
 #
-# He's weights are right at the first step. Then training moves them. **Batch normalisation** (Ioffe and Szegedy, 2015)
+# He's weights are right at first. Then training moves them. **Batch normalisation** (Ioffe and Szegedy, 2015)
 # keeps the signal in range by force. For each unit, take mean and variance of its pre-activation over the mini-batch,
 # normalise, and let the network learn a scale $\gamma$ and a shift $\beta$:
 #
@@ -1342,9 +1337,9 @@ claim(
 # more slowly than without.
 #
 # *Why* it helps is disputed. Ioffe and Szegedy wanted to keep the distribution of each layer's inputs from shifting
-# while the layers below learn. Santurkar et al. (2018) added noise behind the normalisation, which shifts this
-# distribution in every step, and still trained nearly as fast. They find instead that the gradient changes less along a
-# step, so that longer steps still go down.
+# while the layers below learn. Santurkar et al. (2018) made it shift in every step, by noise behind the normalisation,
+# and trained nearly as fast. They find instead that the gradient changes less along a step, so that longer steps still
+# go down.
 #
 # ## Overfitting
 #
@@ -1473,8 +1468,8 @@ claim(
 #
 # $$ \mathbb{E}[\tilde h] = h, \qquad \mathrm{Var}[\tilde h] = \frac{q}{1 - q}\, h^2 \tag{2.22} $$
 #
-# In inference nothing is dropped and nothing divided. (This is *inverted* dropout, as in Keras. The paper divided
-# nothing in training and multiplied the weights by $1-q$ afterwards.)
+# In inference nothing is dropped and nothing divided. (This is *inverted* dropout. The paper instead multiplied the
+# weights by $1-q$ after training.)
 
 
 # %%
@@ -1601,7 +1596,7 @@ plt.show()
 
 # %% [markdown]
 # *Figure 2.9. Accuracy on test digits, mean of the runs (circles), each regulariser at its best strength of a recorded
-# sweep (written in front of the mean).*
+# sweep (in front of the mean).*
 
 
 # %%
@@ -1619,16 +1614,15 @@ claim(
 )
 
 # %% [markdown]
-# To fit a random label, a network has to learn that one digit by heart. Decay makes this dear, dropout
-# makes it hard, and early stopping leaves before it happens, for what many digits agree on is learned first. With right
-# labels there is less to repair, and here none of the three gains much.
+# To fit a random label, a network has to learn that one digit by heart. Decay and dropout make that hard, and early
+# stopping leaves before it happens, for what many digits agree on is learned first. With right labels there is less to
+# repair, and here none of the three gains much.
 #
 # (Early stopping has its price: 500 digits with right labels, which could have been trained on.)
 #
 # ## A look inside: what decay wipes away
 #
-# In chapter 01 the weights of pixels that are always black stayed random, for no gradient reaches them. Look again,
-# after a training with right labels:
+# In chapter 01 the weights of pixels that are always black stayed random, for no gradient reaches them. Here:
 
 # %% tags=["aside"]
 # @title Draws figure 2.10
@@ -1656,8 +1650,8 @@ for method in shown:
 #
 # ## Debug it
 #
-# This function was copied from a training loop to the place where a finished network is used. The network has batch
-# normalisation and dropout. There is no error and no warning.
+# This function was copied from a training loop to where a finished network, with batch normalisation and dropout, is
+# used. There is no error and no warning.
 
 
 # %%
@@ -2151,8 +2145,7 @@ def number_by_number(theta, gradients, rate, beta_1=0.9, beta_2=0.999, epsilon=1
 check("2.2", adamw)
 
 # %% [markdown]
-# **Exercise 2.3 ★★** Dropout both ways. In the backward pass each number passes through what it passed through in the
-# forward pass.
+# **Exercise 2.3 ★★** Dropout, forward and backward.
 
 
 # %%
@@ -2718,8 +2711,8 @@ class ByMoments(keras.layers.Layer):
 check("2.4", RunningNorm)
 
 # %% [markdown]
-# **Exercise 2.5 ★★★** The backward pass of batch normalisation. Each example of a mini-batch moves the mean and the
-# variance, and through them the outputs of all others. Change one pre-activation, and follow *three* ways to the loss.
+# **Exercise 2.5 ★★★** The backward pass of batch normalisation: from each pre-activation, *three* ways lead to the
+# loss.
 
 
 # %%
@@ -2976,8 +2969,8 @@ def step_by_step(z, gamma, upstream, epsilon=1e-3):
 check("2.5", normalise_backward)
 
 # %% [markdown]
-# **Exercise 2.6 ★★** Early stopping as a Keras callback. On a small validation set the loss jumps, and Keras's own
-# `EarlyStopping` takes each lucky epoch for the best. Yours watches a running mean instead, corrected as in (2.11).
+# **Exercise 2.6 ★★** A Keras callback. On a small validation set the loss jumps, and Keras's `EarlyStopping` takes a
+# lucky epoch for the best. Yours watches a running mean instead, corrected as in (2.11).
 
 
 # %%
@@ -3285,8 +3278,7 @@ class FromTheDiary(keras.callbacks.Callback):
 check("2.6", StopSmoothly)
 
 # %% [markdown]
-# **Exercise 2.7 ★★** Debug it: the mistake of the section above, in NumPy. This function is to *use* a trained network,
-# and its author has copied the training step. Repair it.
+# **Exercise 2.7 ★★** Debug it: the mistake of the section above, in NumPy. Repair the function.
 
 
 # %%
@@ -3479,19 +3471,10 @@ check("2.7", classify_in_inference)
 #
 # ## References
 #
-# - Dauphin et al., *Identifying and attacking the saddle point problem*, 2014.
-# - Glorot, Bengio, *Training deep feedforward neural networks*, 2010.
-# - Goodfellow, Bengio, Courville, *Deep learning*, 2016.
-# - He et al., *Delving deep into rectifiers*, 2015.
-# - Ioffe, Szegedy, *Batch normalization*, 2015.
-# - Kingma, Ba, *Adam*, 2015.
-# - Krogh, Hertz, *A simple weight decay*, 1992.
-# - Loshchilov, Hutter, *Decoupled weight decay*, 2019.
-# - Nesterov, *A method with convergence rate O(1/k²)*, 1983.
-# - Polyak, *Speeding up iteration methods*, 1964.
-# - Prechelt, *Early stopping - but when?*, 1998.
-# - Robbins, Monro, *A stochastic approximation method*, 1951.
-# - Santurkar et al., *How does batch normalization help?*, 2018.
-# - Srivastava et al., *Dropout*, 2014.
-# - Sutskever et al., *Initialization and momentum*, 2013.
-# - Tieleman, Hinton, *Lecture 6.5 - RMSProp*, 2012.
+# - Goodfellow, Bengio, Courville, *Deep learning*, 2016, chapters 7 and 8.
+# - SGD: Robbins, Monro, 1951. Saddles: Dauphin et al., 2014. Momentum: Polyak, 1964; Nesterov, 1983; Sutskever et al.,
+#   2013. RMSProp: Tieleman, Hinton, 2012. Adam: Kingma, Ba, 2015.
+# - Initialisation: Glorot, Bengio, 2010; He et al., 2015.
+# - Batch normalisation: Ioffe, Szegedy, 2015; Santurkar et al., 2018.
+# - Weight decay: Krogh, Hertz, 1992; Loshchilov, Hutter, 2019.
+# - Dropout: Srivastava et al., 2014. Early stopping: Prechelt, 1998.
