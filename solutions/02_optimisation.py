@@ -1287,9 +1287,9 @@ def on_test_digits(scale, normalise, rate):
 # @title Draws figure 2.7
 figure, axis = plt.subplots(figsize=(7.4, 3.2))
 curves = {}
-for scale, normalise in best:
-    name = ("He's variance" if scale == 2 else "a hundredth of it") + ", normalised" * normalise
-    found = [row["value"] for row in deep if (row["scale"], row["normalise"]) == (scale, normalise)]
+for scale, normalised in best:
+    name = ("He's variance" if scale == 2 else "a hundredth of it") + ", normalised" * normalised
+    found = [row["value"] for row in deep if (row["scale"], row["normalise"]) == (scale, normalised)]
     curves[name] = found or [np.nan] * len(LEARNING_RATES)
 levels = {"guessing": 0.1}
 plots.draw_curves(axis, curves, "learning rate", "accuracy, validation set", x=LEARNING_RATES, levels=levels)
@@ -1571,26 +1571,15 @@ for (method, noise), strength in best.items():
 
 # %% tags=["aside"]
 # @title Draws figure 2.9
-figure, axes = plt.subplots(1, 2, figsize=(9.2, 2.6), sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(9.2, 2.6))
 for axis, (name, noise) in zip(axes, NOISE.items()):
-    bars = {
-        method + (f", {best[method, noise]:g}" if best[method, noise] else ""): [
-            100 * a for a in reached[method, noise]
-        ]
-        for method in STRENGTHS
-    }
+    bars = {method: [100 * share for share in reached[method, noise]] for method in STRENGTHS}
     plots.draw_bars(axis, bars, "accuracy on test digits (%)", f"1,000 digits, {name}")
     axis.set_xlim(60, 100)
-    axis.set_yticks(range(len(bars)), list(STRENGTHS))
-    for row, (label, values) in enumerate(bars.items()):
-        axis.text(
-            100,
-            row,
-            f"{label.rpartition(', ')[2] + ': ' if ', ' in label else ''}{np.mean(values):.1f}",
-            ha="right",
-            va="center",
-            fontsize=8,
-        )
+    for row, (method, values) in enumerate(bars.items()):
+        strength = f"{best[method, noise]:g}: " if best[method, noise] else ""
+        axis.text(100, row, f"{strength}{np.mean(values):.1f}", ha="right", va="center", fontsize=8)
+axes[1].set_yticklabels([])
 figure.tight_layout()
 plt.show()
 
