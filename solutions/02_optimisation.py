@@ -1262,14 +1262,15 @@ EPOCHS = budget(quick=6, full=12, least=2)
 
 @cache
 def deep_trainer(scale, normalise):
+    """A function that calls `fit` on such a network, from new random weights each time; it is compiled only once."""
     return trainer(lambda: network([100] * 10, scale, normalise), keras.optimizers.SGD())
 
 
-def deep_accuracy(scale, normalise, rate, run=0, digits=validation):
+def deep_accuracy(scale, normalise, rate, run=0, digits=None):
     """Accuracy after a training, on the validation set or on other digits; run: a number that all chance rests on."""
     keras.utils.set_random_seed(100 * seed() + run)
     net, _ = deep_trainer(scale, normalise)(images, labels, EPOCHS, rate)
-    return accuracy(net, *digits)
+    return accuracy(net, *(digits or validation))
 
 
 # %%
