@@ -181,7 +181,7 @@ from scipy import integrate, optimize, special, stats
 
 rng = start("02")  # seeds everything from COURSE_SEED and sets the style of the figures
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-RUNS = budget(quick=3, full=5)
+RUNS = budget(quick=2, full=5)
 
 # %% tags=["aside"]
 # @title Loads the digits; a perceptron, and what trains one several times
@@ -243,7 +243,7 @@ def accuracy(net, x, y):
 stuck = trainer(lambda: perceptron([100] * 10, "sigmoid", 1.0), keras.optimizers.SGD(0.1))
 thrown = trainer(lambda: perceptron([100]), keras.optimizers.SGD(4.0))
 crammed = trainer(lambda: perceptron([128, 128]), keras.optimizers.Adam(0.003))
-epochs = budget(quick=12, full=30, least=2)
+epochs = budget(quick=8, full=30, least=2)
 curves = [{"training loss": [train(images, labels, epochs)[1]["loss"] for _ in range(3)]} for train in (stuck, thrown)]
 histories = [crammed(images[:1000], labels[:1000], epochs, validation_data=validation)[1] for _ in range(3)]
 curves.append(
@@ -1850,13 +1850,11 @@ def uphill(curvatures, rate, mu):
 
 
 @ex.right
-def by_the_quadratic_formula(curvatures, rate, mu):
+def by_roots(curvatures, rate, mu):
     worst = 0.0
     for kappa in curvatures:
-        half = (1 + mu - rate * kappa) / 2
-        inside = half**2 - mu
-        larger = mu**0.5 if inside < 0 else abs(half) + inside**0.5
-        worst = max(worst, larger)
+        pair = np.roots([1.0, rate * kappa - mu - 1, mu])  # of the characteristic polynomial
+        worst = max(worst, *(abs(root) for root in pair))
     return float(worst)
 
 
