@@ -873,7 +873,7 @@ for axis, (name, step) in zip(axes.flat, RUNNERS.items()):
     axis.plot(*beside, "*", color="black", markersize=8)
     axis.label_outer()
     axes[1, 2].plot(loss_on(path)[:120, fastest], label=name)
-axes[1, 2].set(title="the five runs", xlabel="step", ylabel="loss")
+axes[1, 2].set(title="the five runs", xlabel="step", ylabel="loss", ylim=(-0.22, 0.3))
 axes[1, 2].legend(fontsize=8)
 figure.tight_layout()
 plt.show()
@@ -1297,7 +1297,7 @@ plots.draw_curves(axis, curves, "learning rate", "accuracy, validation set", x=L
 axis.set(xscale="log", ylim=(0, 1))
 axis.set_xticks(LEARNING_RATES, [f"{rate:g}" for rate in LEARNING_RATES])
 axis.minorticks_off()
-axis.legend(fontsize=8, loc="center right")
+axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0.02, 0.14))
 plt.show()
 
 # %% [markdown]
@@ -1854,8 +1854,15 @@ def by_roots(curvatures, rate, mu):
     worst = 0.0
     for kappa in curvatures:
         pair = np.roots([1.0, rate * kappa - mu - 1, mu])  # of the characteristic polynomial
-        worst = max(worst, *(abs(root) for root in pair))
+        worst = max(worst, np.abs(pair).max())
     return float(worst)
+
+
+ex.equivalent(
+    "by_roots: '1 - (rate * kappa - mu)' for 'rate * kappa - mu - 1' in "
+    "'pair = np.roots([1.0, rate * kappa - mu - 1, mu])'",
+    "both roots change their sign, and none its size",
+)
 
 
 # %%
@@ -2973,10 +2980,10 @@ class StopSmoothly(keras.callbacks.Callback):
     is below that of all epochs before; the first always is. Where `patience` epochs in a row,
     this one included, brought no improvement, model.stop_training becomes True.
     At the end of training the model gets back the weights that it had at the end of the last
-    improvement, whose number is kept as `best_epoch`.
+    improvement. That epoch's number is kept as `best_epoch`, the watched value as `best`.
     A second training with the same callback begins anew.
     Example: with StopSmoothly(1, rho=0.5) and the losses 1, 0, 1, the watched values are 1,
-    0.333, 0.714; training stops after epoch 2, and best_epoch is 1.
+    0.333, 0.714; training stops after epoch 2, best_epoch is 1, and best is 0.333.
     """
 
     def __init__(self, patience, rho=0.5):
@@ -2987,15 +2994,15 @@ class StopSmoothly(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         ### BEGIN SOLUTION
-        self.mean, self.lowest = 0.0, np.inf
+        self.mean, self.best = 0.0, np.inf
         ### END SOLUTION
 
     def on_epoch_end(self, epoch, logs=None):
         ### BEGIN SOLUTION
         self.mean = self.rho * self.mean + (1 - self.rho) * logs["val_loss"]
         watched = self.mean / (1 - self.rho ** (epoch + 1))
-        if watched < self.lowest:
-            self.lowest, self.best_epoch, self.best_weights = watched, epoch, self.model.get_weights()
+        if watched < self.best:
+            self.best, self.best_epoch, self.best_weights = watched, epoch, self.model.get_weights()
         elif epoch - self.best_epoch >= self.patience:
             self.model.stop_training = True
         ### END SOLUTION
@@ -3023,6 +3030,7 @@ ex.hints(
 @ex.cases
 def _(rng):
     yield 1, 0.5, [[1.0, 0.0, 1.0, 0.0]]
+    yield 2, 0.5, [[4.0, 1.0, 0.0, 1.0, 2.0]]
     yield 2, 0.0, [[0.5, 0.4, 0.45, 0.43, 0.1]]
     yield 2, 0.0, [[0.5, 0.6, 0.55, 0.3, 0.2]]
     yield 2, 0.0, [[2.0, 2.0, 2.0, 1.0]]
@@ -3053,7 +3061,7 @@ for losses in trainings:
         if model.stop_training:
             break
     callback.on_train_end()
-    print("epochs", epoch + 1, "best epoch", callback.best_epoch, "weight", model.get_weights())
+    print("epochs", epoch + 1, "best epoch", callback.best_epoch, callback.best, "weight", model.get_weights())
 """)
 
 
@@ -3072,7 +3080,8 @@ def training(answer, patience, rho, trainings):
                 break
         callback.on_train_end()
         weight = float(model.get_weights()[0][0, 0])
-        found.append({"epochs": epoch + 1, "best epoch": callback.best_epoch, "weight": weight})
+        best = {"best epoch": callback.best_epoch, "best value": callback.best}
+        found.append({"epochs": epoch + 1, **best, "weight": weight})
     return found
 
 
@@ -3087,7 +3096,7 @@ def _(patience, rho, trainings):
             best = int(np.argmin(watched))
             if epoch - best == patience:
                 break
-        found.append({"epochs": epoch + 1, "best epoch": best, "weight": best + 1.0})
+        found.append({"epochs": epoch + 1, "best epoch": best, "best value": watched[best], "weight": best + 1.0})
     return found
 
 
@@ -3100,20 +3109,20 @@ class _Stopper(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if self.forgets or not self.begun:
-            self.begun, self.mean, self.lowest, self.waited, self.previous = True, 0.0, np.inf, 0, np.inf
+            self.begun, self.mean, self.best, self.waited, self.previous = True, 0.0, np.inf, 0, np.inf
 
     def watched(self, epoch, loss):
         self.mean = self.rho * self.mean + (1 - self.rho) * loss
         return self.mean / (1 - self.rho ** (epoch + 1)) if self.corrects else self.mean
 
     def improves(self, value):
-        return value < self.lowest
+        return value < self.best
 
     def on_epoch_end(self, epoch, logs=None):
         value = self.watched(epoch, logs[self.key])
         better = epoch == 0 and self.forgets or self.improves(value)
         if better:
-            self.lowest, self.best_epoch = value, epoch + self.first
+            self.best, self.best_epoch = value, epoch + self.first
             self.waited = 0 if self.resets else self.waited
         else:
             self.waited += 1
@@ -3207,7 +3216,7 @@ class EqualCounts(_Stopper):
     """A value that only equals the lowest so far is no improvement."""
 
     def improves(self, value):
-        return value <= self.lowest
+        return value <= self.best
 
 
 @ex.wrong
@@ -3215,7 +3224,7 @@ class HigherIsBetter(_Stopper):
     """You wait for the loss to go up. Lower is better."""
 
     def improves(self, value):
-        return value > self.lowest
+        return value > self.best
 
 
 @ex.wrong
@@ -3246,21 +3255,28 @@ class FromTheDiary(keras.callbacks.Callback):
         super().__init__()
         self.wait, self.keep = patience, rho
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, *_):
         self.losses, self.values, self.weights = [], [], []
 
     def on_epoch_end(self, epoch, logs=None):
         self.losses.insert(0, logs["val_loss"])
-        shares = [self.keep**age for age in range(len(self.losses))]
-        self.values.append(sum(share * loss for share, loss in zip(shares, self.losses)) / sum(shares))
+        total = sum(self.keep**age for age in range(len(self.losses)))
+        self.values.append(sum(self.keep**age * loss for age, loss in enumerate(self.losses)) / total)
         self.weights.append(self.model.get_weights())
-        self.best_epoch = self.values.index(min(self.values))
-        if len(self.values) - 1 - self.best_epoch == self.wait:
+        self.best = min(self.values)
+        self.best_epoch = self.values.index(self.best)
+        if epoch - self.best_epoch == self.wait:
             self.model.stop_training = True
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, *_):
         self.model.set_weights(self.weights[self.best_epoch])
 
+
+for name in ("on_train_begin", "on_train_end"):
+    for what in ("its default", "the first one"):
+        ex.equivalent(f"logs is always {what} in 'def {name}(self, logs=None):'", "its logs are not looked at")
+for name in ("nothing in 'super().__init__()'", "FromTheDiary: nothing in 'super().__init__()'"):
+    ex.equivalent(name, "what it sets up, `set_model` and `set_params` set up too")
 
 # %%
 check("2.6", StopSmoothly)
