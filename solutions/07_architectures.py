@@ -76,12 +76,12 @@
 #     means: a residual network with few blocks of many channels
 #     zh: 宽残差网络
 # symbols:
-#   '$g$': 'number of groups of a grouped convolution (`groups`)'
-#   '$q$': 'filters of a bottleneck'
+#   '$Q$': 'number of groups of a grouped convolution (`groups`)'
+#   '$C_b$': 'filters of a bottleneck'
 #   '$R_l$': 'what the layers of a residual block compute'
 #   '$h_l$': 'features behind block $l$ of a network'
 #   '$\mathrm{Id}$': 'identity matrix (`np.eye(n)`)'
-#   '$B$': 'number of blocks'
+#   '$M$': 'number of blocks'
 # sources:
 #   - "Krizhevsky, Sutskever & Hinton, ImageNet classification with deep convolutional neural networks, 2012"
 #   - "Simonyan & Zisserman, Very deep convolutional networks for large-scale image recognition, 2015"
@@ -102,6 +102,8 @@
 
 # %% tags=["aside"]
 # @title Imports and settings
+from functools import reduce
+from itertools import compress, product
 from math import prod
 
 from course import (
@@ -187,14 +189,14 @@ def conv(x, filters, k=3, stride=1, groups=1, padding="same", norm=True, relu=Tr
 
 
 # %% [markdown]
-# Its costs are chapter 03's, added up. A kernel sees $C/g$ channels, where $g$ is the number of groups: 1,
+# Its costs are chapter 03's, added up. A kernel sees $C/Q$ channels, where $Q$ is the number of groups: 1,
 # until the next section. Batch normalisation keeps four numbers for each of its $C$ channels: scale and shift, which
 # are learned, and the running mean and variance, which are not. A dense layer counts as a 1 × 1 convolution with a
 # single place:
 #
-# $$ \text{parameters} = \sum_\text{kernels} \Bigl(k^2\,\tfrac{C}{g} + 1\Bigr) N + \sum_\text{norms} 4\,C \tag{7.1} $$
+# $$ \text{parameters} = \sum_\text{kernels} \Bigl(k^2\,\tfrac{C}{Q} + 1\Bigr) N + \sum_\text{norms} 4\,C \tag{7.1} $$
 #
-# $$ \text{multiply-adds} = \sum_\text{kernels} H_o W_o\, k^2\, \tfrac{C}{g}\, N \tag{7.2} $$
+# $$ \text{multiply-adds} = \sum_\text{kernels} H_o W_o\, k^2\, \tfrac{C}{Q}\, N \tag{7.2} $$
 #
 # The 1 stands for the bias, and is left out where there is none. Pooling, ReLU, normalisation and sums are not counted
 # in (7.2), as is usual.
@@ -261,7 +263,7 @@ prove("7.2", multiply_adds, keras_multiply_adds, cases=(random_network() for _ i
 # AlexNet (Krizhevsky et al., 2012) is LeNet grown up: five convolutions and three dense layers, ReLU in place of tanh,
 # pooling windows that overlap, dropout. It did not fit on one graphics card of its time, so each of two cards held half
 # of every layer's kernels, and in three of the convolutions a kernel sees only the channels on its own card. That is a
-# **grouped convolution**: the channels are split into $g$ groups, and each kernel sees one group, with $1/g$ of the
+# **grouped convolution**: the channels are split into $Q$ groups, and each kernel sees one group, with $1/Q$ of the
 # weights.
 
 
@@ -426,14 +428,14 @@ plt.show()
 # ## 2014, GoogLeNet: narrow before you widen
 #
 # GoogLeNet (Szegedy et al., 2015) attacks both. Global average pooling instead of flattening (Lin et al., 2013) leaves
-# 1,024 numbers to the last dense layer, where VGG's first has 25,088. The work falls in two ways: a stem brings 224
-# pixels down to 28 before the first module, and in the modules there are **bottlenecks**. Before a large kernel looks
-# at $C$ channels, a 1 × 1 convolution squeezes them into $q$. Where height and width stay, $k^2 C N$ multiply-adds at a
-# pixel become two smaller products, and the ratio is
+# 1,024 numbers to the last dense layer, where VGG's first has 25,088. A stem brings 224
+# pixels down to 28 before the first module, and the modules have **bottlenecks**. Before a large kernel looks
+# at $C$ channels, a 1 × 1 convolution squeezes them into $C_b$. Where height and width stay, $k^2 C N$ multiply-adds at
+# a pixel become two smaller products, and the ratio is
 #
-# $$ \frac{C q + k^2 q N}{k^2 C N} = \frac{q}{k^2 N} + \frac{q}{C} \tag{7.5} $$
+# $$ \frac{C C_b + k^2 C_b N}{k^2 C N} = \frac{C_b}{k^2 N} + \frac{C_b}{C} \tag{7.5} $$
 #
-# In the first module, with $k = 5$, $C = 192$, $N = 32$ and $q = 16$, that is about a tenth. An **Inception module**
+# In the first module, with $k = 5$, $C = 192$, $N = 32$ and $C_b = 16$, that is about a tenth. An **Inception module**
 # is four paths side by side, joined along the channels, so that nobody has to choose a kernel size. With $N_1$ filters
 # of 1 × 1, $N_3$ and $N_5$ of 3 × 3 and 5 × 5 behind bottlenecks of $q_3$ and $q_5$, and $N_p$ behind a pooling, its
 # parameters, biases included and without normalisation, are
@@ -620,15 +622,16 @@ claim(
 #
 # $$ \frac{\partial h_l}{\partial h_{l-1}} = \mathrm{Id} + R_l' \tag{7.8} $$
 #
-# and backpropagation multiplies those of all $B$ blocks. A plain network has only the product of the $R_l'$; if each
+# and backpropagation multiplies those of all $M$ blocks. A plain network has only the product of the $R_l'$; if each
 # shrinks the gradient, it vanishes. Multiply out the brackets of the residual one:
 #
-# $$ \frac{\partial h_B}{\partial h_0} = (\mathrm{Id} + R_B') \cdots (\mathrm{Id} + R_1')
-#    = \!\!\sum_{S \subseteq \{1, \dots, B\}} \,\prod_{l \in S} R_l' \tag{7.9} $$
+# $$ \frac{\partial h_M}{\partial h_0} = (\mathrm{Id} + R_M') \cdots (\mathrm{Id} + R_1')
+#    = \!\!\sum_{S \subseteq \{1, \dots, M\}} \,\prod_{l \in S} R_l' \tag{7.9} $$
 #
-# (in each product the largest $l$ stands on the left). This is a sum over $2^B$ paths, one for each choice of the
+# (in each product the largest $l$ stands on the left). This is a sum over $2^M$ paths, one for each choice of the
 # blocks that the gradient goes through (Veit et al., 2016). The shortest path passes by all of them, and it is
-# $\mathrm{Id}$, whatever the blocks compute. For the proof, let the blocks be dense:
+# $\mathrm{Id}$, whatever the blocks compute. (In the networks of 2015 a ReLU follows each sum, and masks every path; He
+# et al., 2016b, drop it.) For the proof, let the blocks be dense:
 
 
 # %%
@@ -644,12 +647,12 @@ def block_jacobian(h, V, W):
 
 def sum_over_paths(h, *weights):
     """The Jacobian of several blocks in a row, as the sum over all paths (7.9). weights: V and W of each block."""
-    total = np.eye(len(h))
+    through = []
     for V, W in zip(weights[::2], weights[1::2]):
-        through = block_jacobian(h, V, W) - np.eye(len(h))  # R'
-        total = total + through @ total  # (7.9): each path so far, once past this block and once through it
+        through.append(block_jacobian(h, V, W) - np.eye(len(h)))  # R'
         h = block_output(h, V, W)
-    return total
+    choices = product([False, True], repeat=len(through))
+    return sum(reduce(lambda path, R: R @ path, compress(through, S), np.eye(len(h))) for S in choices)  # (7.9)
 
 
 # %% tags=["aside"]
@@ -764,10 +767,10 @@ claim(
 # So do gradients vanish in the plain networks of Figure 7.3? No: they *grow* towards the input, as theory says of plain
 # networks with batch normalisation before training (Yang et al., 2019, for dense layers). Nor is size everything: with
 # depth, the gradients of similar inputs come to look like unrelated noise, and shortcuts slow that down (Balduzzi et
-# al., 2017). "Vanishing gradients" is a true story about networks without normalisation. It does not explain He's
-# experiment, whose networks were normalised, as the authors say themselves.
+# al., 2017). "Vanishing gradients" is a true story about networks without normalisation whose weights, like Glorot's,
+# are too small for ReLU. He's networks were normalised.
 #
-# Where height, width or channels change, input and output do not fit a sum. There the shortcut gets a 1 × 1 convolution
+# Where the shape changes, input and output do not fit a sum. There the shortcut gets a 1 × 1 convolution
 # with the same stride. The deepest networks use GoogLeNet's idea: 1 × 1 narrows, 3 × 3 works, 1 × 1 widens by four.
 
 
@@ -775,7 +778,7 @@ claim(
 def residual(x, filters, stride=1):
     """A residual block of two 3 x 3 convolutions."""
     path = conv(conv(x, filters, 3, stride), filters, relu=False)
-    if path.shape != x.shape:
+    if stride != 1 or x.shape[-1] != filters:
         x = conv(x, filters, 1, stride, relu=False)
     return layers.ReLU()(layers.Add()([path, x]))
 
@@ -784,7 +787,7 @@ def residual_bottleneck(x, filters, stride=1):
     """A residual block of ResNet-50, with 4 * filters channels at its end."""
     path = conv(conv(x, filters, 1, stride), filters)
     path = conv(path, 4 * filters, 1, relu=False)
-    if path.shape != x.shape:
+    if stride != 1 or x.shape[-1] != 4 * filters:
         x = conv(x, 4 * filters, 1, stride, relu=False)
     return layers.ReLU()(layers.Add()([path, x]))
 
@@ -1100,7 +1103,7 @@ def wide_resnet(x, count, widths, classes):
         for number in range(count):
             stride = 2 if stage > 0 and number == 0 else 1
             path = norm_relu_conv(norm_relu_conv(x, width, 3, stride), width)
-            if path.shape != x.shape:
+            if stride != 1 or x.shape[-1] != width:
                 x = norm_relu_conv(x, width, 1, stride)
             x = layers.Add()([path, x])
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
@@ -2292,7 +2295,7 @@ def widest(limit, blocks, classes):
     Returns (w, the network's parameters) for the largest w, two whole numbers.
     Raises ValueError where even w = 1 is too wide; its message names the parameters that it
     would take.
-    Example: widest(3000, 1, 10) is (4, 2506).
+    Example: widest(3000, 1, 10) is (2, 1504).
     """
     ### BEGIN SOLUTION
 
@@ -2341,7 +2344,7 @@ def count(w, blocks, classes, bias=0, norm=4, head=1, projected=(1, 2), wide=9, 
 
 
 def search(limit, blocks, classes, below=False, strict=True, more=0, **rules):
-    sizes = [count(w, blocks, classes, **rules) for w in range(1, 60)]
+    sizes = [count(w, blocks, classes, **rules) for w in range(1, 500)]
     fitting = sum(size < limit if below else size <= limit for size in sizes)
     if not fitting and strict:
         raise ValueError(f"{sizes[0]} at least")
@@ -2358,6 +2361,9 @@ def _(rng):
     yield count(1, 1, 1) - 1, 1, 1
     yield count(1, 3, 10) - 1, 3, 10
     yield 0, 2, 2
+    yield count(12, 1, 10) + 5, 1, 10
+    yield count(51, 2, 3), 2, 3
+    yield count(407, 1, 10) + 77, 1, 10
     for _ in range(10):
         blocks, classes = int(rng.integers(1, 4)), int(rng.integers(1, 12))
         yield count(int(rng.integers(1, 7)), blocks, classes) + int(rng.integers(0, 90)), blocks, classes
@@ -2428,6 +2434,13 @@ def head_without_bias(limit, blocks, classes):
 def strictly_below(limit, blocks, classes):
     """A network with exactly as many parameters as the limit is allowed: no more than, not less than."""
     return search(limit, blocks, classes, below=True)
+
+
+@ex.wrong
+def stops_at_ten(limit, blocks, classes):
+    """You try widths up to a bound of your own. There is none: go on until the limit is passed."""
+    width, _ = search(limit, blocks, classes)
+    return min(width, 10), count(min(width, 10), blocks, classes)
 
 
 @ex.wrong
@@ -2657,15 +2670,15 @@ check("7.6", shortcut_from_the_web)
 #
 # | what | in one line | number |
 # |---|---|---|
-# | parameters | $\sum (k^2 C/g + 1) N + \sum 4C$ | (7.1) |
-# | multiply-adds | $\sum H_o W_o\, k^2\, (C/g)\, N$ | (7.2) |
+# | parameters | $\sum (k^2 C/Q + 1) N + \sum 4C$ | (7.1) |
+# | multiply-adds | $\sum H_o W_o\, k^2\, (C/Q)\, N$ | (7.2) |
 # | $m$ layers of 3 × 3 for one that sees as much | cost $9m/(2m+1)^2$ of it | (7.3) |
 # | without an activation between them | $(I \star K_1) \star K_2 = I \star (K_1 * K_2)$ | (7.4) |
-# | bottleneck | costs $q/(k^2 N) + q/C$ of the wide layer | (7.5) |
+# | bottleneck | costs $C_b/(k^2 N) + C_b/C$ of the wide layer | (7.5) |
 # | Inception module | four paths, joined; its parameters | (7.6) |
 # | residual block | $h_l = h_{l-1} + R_l(h_{l-1})$ | (7.7) |
 # | its Jacobian | $\mathrm{Id} + R_l'$ | (7.8) |
-# | many of them | $\prod_l (\mathrm{Id} + R_l')$, a sum over $2^B$ paths | (7.9) |
+# | many of them | $\prod_l (\mathrm{Id} + R_l')$, a sum over $2^M$ paths | (7.9) |
 # | dense block, channels read by layer $l$ | $C_0 + G(l-1)$ | (7.10) |
 # | its weights | $4G\,(C_0 m + G m(m-1)/2) + 36\,G^2 m$ | (7.11) |
 # | the papers' networks | 7 to 138 million parameters | (7.12) |

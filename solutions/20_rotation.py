@@ -69,7 +69,6 @@
 #   '$t$': 'number of quarter turns to the left (`r`)'
 #   '$\tilde{x}$': 'an image as it is shown, after a turn'
 #   '$P$': 'a probability'
-#   '$\lambda$': 'weight of a penalty on weights (`penalty`)'
 # sources:
 #   - "Shannon, A mathematical theory of communication, 1948"
 #   - "LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document recognition, 1998"

@@ -36,6 +36,7 @@ def build(chapter, progress=None, say=lambda text: None, force=False):
         old = None if force else _load(chapter)
         key = None if force else _stored_key(chapter)
         if key is None:
+            _refuse_answers(chapter)
             say("making its key")
             key = keying.make(chapter)
             _refuse([*review.exercise_problems(chapter, key), *review.right_answer_problems(chapter, key)], say)
@@ -57,11 +58,8 @@ def build(chapter, progress=None, say=lambda text: None, force=False):
             size = len(text.encode()) / 1000
             raise BuildError(f"{path.name} would have {size:.0f} kB; at most {SIZE_LIMIT / 1000:.0f}: fewer figures")
     texts = {path: text for path, text in texts.items() if _read(path) != text}
-    if chapter.notebook in texts and (numbers := answered(chapter)):
-        raise BuildError(
-            f"{chapter.notebook.parent.name}/{chapter.notebook.name} holds answers (exercise {', '.join(numbers)}); "
-            "building would put blank cells in their place: save the notebook under another name first"
-        )
+    if chapter.notebook in texts:
+        _refuse_answers(chapter)
     for path, text in texts.items():
         write(path, text)
     return bool(texts)
@@ -93,6 +91,7 @@ def _executed(chapter, key, old, progress, say, key_folder):
             _run_exercises(notebook, chapter, changed, key_folder)
         _number(notebook)
     else:
+        _refuse_answers(chapter)  # before the minutes that it takes
         say(f"executing it on the {here} data")
         executing.execute(notebook, chapter, progress, COURSE_KEYS=key_folder)
         figures.lighten(notebook)
@@ -190,6 +189,15 @@ def differences(chapter):
     except keys.BadKey as error:
         found.append(str(error))
     return found
+
+
+def _refuse_answers(chapter):
+    """Raise BuildError where the learner's notebook, which is to be replaced, holds answers."""
+    if numbers := answered(chapter):
+        raise BuildError(
+            f"{chapter.notebook.parent.name}/{chapter.notebook.name} holds answers (exercise {', '.join(numbers)}); "
+            "building would put blank cells in their place: save the notebook under another name first"
+        )
 
 
 def answered(chapter):
