@@ -314,7 +314,7 @@ ask(
 # A network sees its training digits many times and can memorise them. How well it does on others is told only by digits
 # that had no part in making it, and there are two ways of having a part. The *training* digits set the weights. The
 # *validation* digits set everything that you choose by looking: when to stop, how fast to learn, which network to keep.
-# The *test* digits decide nothing, and are looked at once, at the end.
+# The *test* digits decide nothing.
 #
 # MNIST comes with its test digits set apart. Take a tenth of the others for validation, at random:
 
@@ -946,9 +946,10 @@ claim(
 )
 
 # %% [markdown]
-# A small ECE is a statement about data like those it was measured on, no more. (A convolution moves with its input, as
-# chapter 03 proved; the dense layers at the end do not.) Guo et al. (2017) found large networks overconfident even on
-# their own test data, and repair most of it with a single number. That repair is exercise 6.5.
+# A small ECE is a statement about data like those it was measured on, no more, and worth something only beside the
+# accuracy: whoever always answers 1, as confident as ones are frequent, is calibrated too. Guo et al. (2017) found
+# large networks overconfident even on their own test data, and repair most of that with a single number, in exercise
+# 6.5. It does not repair a shift.
 #
 # ## A look inside
 #
@@ -1002,9 +1003,9 @@ def pipeline(read, batch, examples):
 
 
 # %%
-steps = pipeline(lambda: zip(digits, mnist.y_train), batch=8, examples=64)
+steps = pipeline(lambda: zip(digits[:640], mnist.y_train[:640]), batch=8, examples=64)
 for epoch in (1, 2):
-    print(f"epoch {epoch} begins with", *next(labels.numpy() for _, labels in steps))
+    print(f"epoch {epoch} begins with", *[labels.numpy() for _, labels in steps][0])
 
 # %% [markdown]
 # What do caching and prefetching buy? Let the disk and the network each need 50 milliseconds for a mini-batch, both
@@ -1296,6 +1297,7 @@ def _(rng):
     yield 6, 1, [("conv", 2, 3, "same"), ("norm", 2), ("dense", 3)], 4
     yield 6, 1, [("drop", 0.5), ("dense", 3)], 5
     yield 8, 1, [("conv", 2, 3, "same"), ("pool",), ("batch",), ("dense", 3)], 6
+    yield 5, 1, [("dense", 3), ("dense", 3)], 7  # a hidden row like the last one
     for number in range(8):
         rows = []
         for _ in range(rng.integers(1, 3)):
@@ -1810,6 +1812,9 @@ def _(rng):
     yield np.array([7, 9, 9, 7]), np.array([9, 7]), 0.5
     yield np.array([7, 9, 9, 7, 8]), np.array([8, 9, 7]), 0.5
     yield np.array([4, 4, 4, 5]), np.array([5, 4]), 0.25
+    yield np.array([8, 8, 9, 9, 7]), np.array([8, 9, 7]), 0.5  # two and a half images
+    yield np.array([5, 5, 5, 6, 6, 4, 4]), np.array([5, 6, 4]), 0.5
+    yield np.array([1, 1, 2, 2, 2, 3, 3, 3, 3]), np.array([1, 2, 3]), 0.25
     for _ in range(14):
         sizes = rng.integers(1, 12, size=rng.integers(5, 10))
         names = rng.choice(100, size=len(sizes), replace=False)
@@ -1902,6 +1907,12 @@ def one_too_many(writers, order, share):
 
 
 @ex.wrong
+def truncates(writers, order, share):
+    """`share * n` is cut to a whole number, so validation may have too few images: compare with share * n itself."""
+    return taken(writers, order, share, lambda held, share: held.sum() >= int(share * len(held)))
+
+
+@ex.wrong
 def stops_too_early(writers, order, share):
     """Validation has fewer images than wanted: the writer with whom the share is reached belongs to it too."""
     chosen = taken(writers, order, share)[1]
@@ -1947,7 +1958,7 @@ class GapStop(keras.callbacks.Callback):
     logs["accuracy"] - logs["val_accuracy"]. The attribute `gaps` is a dict from the number of
     an epoch, as `fit` gives it, to its gap, of the present run or of the last one: a run of
     `fit` begins with an empty dict, and counts anew, also where the same callback has served
-    before.
+    before. A stop that another callback has asked for stays.
     Raises ValueError at the end of an epoch whose logs have no "val_accuracy"; its message
     names "val_accuracy".
 
@@ -2016,6 +2027,8 @@ for first_epoch, run in runs:
     callback.model.stop_training = False
     callback.on_train_begin()
     for epoch, (training, validation) in enumerate(run, start=first_epoch):
+        if epoch == first_epoch + len(run) - 1:
+            callback.model.stop_training = True
         logs = {"accuracy": training, "val_accuracy": validation}
         callback.on_epoch_end(epoch, {name: value for name, value in logs.items() if value is not None})
         print(callback.gaps, callback.model.stop_training)
@@ -2036,6 +2049,7 @@ def told(answer, limit, patience, runs):
         callback.on_train_begin()
         for epoch, (training, validation) in enumerate(run, start=first_epoch):
             callback.on_epoch_begin(epoch)
+            network.stop_training = epoch == first_epoch + len(run) - 1  # as another callback may have asked
             logs = {"loss": 1.0, "accuracy": training, "val_loss": 1.0, "val_accuracy": validation}
             if validation is None:
                 del logs["val_loss"], logs["val_accuracy"]
@@ -2043,7 +2057,8 @@ def told(answer, limit, patience, runs):
             if network.stop_training:
                 break
         callback.on_train_end()
-        report.append({"epochs trained": epoch + 1 - first_epoch, "gaps": dict(callback.gaps)})
+        trained = {"epochs trained": epoch + 1 - first_epoch, "stopped at the end": bool(network.stop_training)}
+        report.append(trained | {"gaps": dict(callback.gaps)})
     return report
 
 
@@ -2057,7 +2072,8 @@ def _(limit, patience, runs):
         wide = [gap > limit for gap in gaps]
         ends = [e for e in range(patience, len(run) + 1) if all(wide[e - patience : e])]
         end = ends[0] if ends else len(run)
-        report.append({"epochs trained": end, "gaps": {first_epoch + i: gap for i, gap in enumerate(gaps[:end])}})
+        trained = {"epochs trained": end, "stopped at the end": True}
+        report.append(trained | {"gaps": {first_epoch + i: gap for i, gap in enumerate(gaps[:end])}})
     return report
 
 
@@ -2145,6 +2161,16 @@ class tells_itself(Gaps):
 
 
 @ex.wrong
+class cancels(Gaps):
+    """In an epoch that is not too wide, you set stop_training to False, and so undo the stop that another callback has
+    asked for: only ever set it to True."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        self.model.stop_training = self.enough()
+
+
+@ex.wrong
 class other_way_round(Gaps):
     """The gap has the wrong sign: it is the accuracy in training minus the one in validation, positive when the network
     overfits."""
@@ -2216,7 +2242,7 @@ for name in (
 check("6.4", GapStop)
 
 # %% [markdown]
-# **Exercise 6.5 ★★★** *Temperature scaling* (Guo et al., 2017) makes an overconfident network calibrated. All logits
+# **Exercise 6.5 ★★★** *Temperature scaling* (Guo et al., 2017) makes many a network less overconfident. All logits
 # are divided by one number $T$, the temperature, before the softmax. That changes no prediction, since the largest
 # logit stays the largest, but $T > 1$ lowers every confidence. The best $T$ is the one with the smallest cross-entropy
 # on validation data. Find it among some candidates.
@@ -2270,6 +2296,8 @@ def _(rng):
     far = np.array([[1000.0, 998.0, -1000.0]] * 8)
     yield far, np.array([0, 0, 0, 1, 0, 0, 0, 0]), np.array([8.0, 1.0, 0.25])
     yield far[:, ::-1], np.array([2, 2, 2, 1, 2, 2, 1, 2]), np.array([0.25, 8.0, 2.0])
+    yield np.array([[1000.0, 0.0]]), np.array([1]), np.array([1.0, 2.0])  # a probability that no float holds
+    yield np.array([[0.0, 800.0, -5.0]]), np.array([0]), np.array([4.0, 1.0])
     for number in range(14):
         n, classes = int(rng.integers(12, 24)), int(rng.integers(3, 6))
         honest = 2 * rng.normal(size=(n, classes))
@@ -2360,6 +2388,14 @@ def overflowing(logits, y, temperatures):
 
 
 @ex.wrong
+def clipped(logits, y, temperatures):
+    """A probability that is too small for a float is 0, and a small number added to it hides how wrong the network was.
+    Compute the logarithm without the probability: log(sum(exp(z))) - z[y]."""
+    at = np.arange(len(y)), y
+    return best_by(lambda z, t: np.log(softmax(z / t, axis=1) + 1e-7)[at].mean(), logits, temperatures)
+
+
+@ex.wrong
 def position(logits, y, temperatures):
     """This is the position of the best temperature among the candidates; return the temperature itself."""
     at = np.arange(len(y)), y
@@ -2447,6 +2483,9 @@ def _(rng):
     yield np.array([[0.3, 0.5, 0.6], [0.4, 0.3, 0.5]]), np.array([[0.8, 0.9, 0.7], [0.6, 0.5, 0.7]]), 3  # equal runs
     yield np.array([[0.4, 0.5, 0.6], [0.5, 0.4, 0.3]]), np.array([[0.8, 0.9, 0.7], [0.6, 0.5, 0.7]]), 3
     yield np.array([[0.9], [0.7], [0.8]]), np.array([[0.8], [0.5], [0.9]]), 4
+    rises = np.array([[0.7, 0.6, 0.8, 0.5, 0.9]])
+    yield np.array([[0.5, 0.6, 0.4, 0.5, 0.3]]), rises, 2  # the count begins anew with each smaller loss
+    yield np.array([[0.5, 0.6, 0.4, 0.6, 0.3]]), rises, 2
     again = np.array([[0.5, 0.4, 0.6, 0.3, 0.6, 0.7, 0.8, 0.1]])  # better once more, and then much later
     yield again, np.array([[0.5, 0.6, 0.9, 0.8, 0.7, 0.4, 0.3, 0.2]]), 1
     yield again - 0.05, np.array([[0.5, 0.6, 0.9, 0.8, 0.7, 0.4, 0.3, 0.2]]), 1
@@ -2523,6 +2562,24 @@ def last_weights(val_losses, test_accuracies, patience):
 def one_epoch_late(val_losses, test_accuracies, patience):
     """A run goes on for one epoch too many: it ends with the epoch that is `patience` epochs after the best."""
     return kept(val_losses, test_accuracies, patience + 1)
+
+
+@ex.wrong
+def never_begins_anew(val_losses, test_accuracies, patience):
+    """The count of epochs without a smaller loss goes on from where it stood: it begins anew with each smaller loss."""
+    epochs = []
+    for losses in val_losses:
+        best, waited = 0, 0
+        for epoch in range(1, len(losses)):
+            if losses[epoch] < losses[best]:
+                best = epoch
+            else:
+                waited += 1
+            if waited == patience:
+                break
+        epochs.append(best)
+    run = int(np.argmin([losses[epoch] for losses, epoch in zip(val_losses, epochs)]))
+    return run, epochs[run], float(test_accuracies[run, epochs[run]])
 
 
 @ex.wrong
