@@ -30,10 +30,12 @@ class Cluster(Crew):
         except (OSError, ValueError) as error:
             raise ClusterError(f"there is no Dask scheduler at {address}: {error}") from None
         self.client.register_plugin(_plugin(setup), name=NAME)
-        self.executor = self.client.get_executor(pure=False, retries=2)
+        self.executor, self.shared = self.client.get_executor(pure=False, retries=2), {}
 
     def share(self, asked):
-        return self.client.scatter(asked, broadcast=True)
+        if id(asked) not in self.shared:  # as a list of one, for of a dict each value would go its own way
+            self.shared[id(asked)] = self.client.scatter([asked], broadcast=True)[0]
+        return self.shared[id(asked)]
 
     def submit(self, asked, job):
         try:
