@@ -579,12 +579,12 @@ def predictions(count):
 
 
 PER_CLASS = {"average": None, "zero_division": 0}
-sklearn_scores = by_sklearn(metrics.precision_score, metrics.recall_score, **PER_CLASS)
+SKLEARN_SCORES = by_sklearn(metrics.precision_score, metrics.recall_score, **PER_CLASS)
 
 # %%
 prove("6.4", confusion_matrix, by_sklearn(metrics.confusion_matrix), cases=predictions(100))
 prove("6.5", accuracy_and_error, sklearn_and_binomial, cases=predictions(100))
-prove("6.6", of_matrix(precision_and_recall), sklearn_scores, cases=predictions(100))
+prove("6.6", of_matrix(precision_and_recall), SKLEARN_SCORES, cases=predictions(100))
 prove("6.7", of_matrix(f1), by_sklearn(metrics.f1_score, **PER_CLASS), cases=predictions(100))
 
 # %%

@@ -102,6 +102,7 @@
 
 # %% tags=["aside"]
 # @title Imports and settings
+import logging
 from functools import reduce
 from itertools import compress, product
 from math import prod
@@ -233,6 +234,7 @@ def keras_parameters(model):
 
 def keras_multiply_adds(model):
     """Each layer is run on a blank image: every number that comes out took as many products as a kernel has weights."""
+    logging.getLogger("tensorflow").setLevel("ERROR")  # it traces each grouped convolution anew, and warns of it
     work = 0
     for layer in model.layers:
         if hasattr(layer, "kernel"):
@@ -381,7 +383,7 @@ prove("7.4", through_merged, through_both, cases=kernel_pairs(100), name="two ke
 
 
 # %% tags=["aside"]
-# @title Draws figure 7.2
+# @title Two networks at their papers' sizes
 def sketch(build, shape):
     """The Keras model that `build` makes of an input (height, width, 3), its weights described and not made."""
     with keras.StatelessScope(initialize_variables=False):
@@ -397,6 +399,8 @@ def paper_vgg(x):
     return vgg(x, [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], 4096, 1000, norm=False)
 
 
+# %% tags=["aside"]
+# @title Draws figure 7.2
 def label(layer):
     """What a layer with a kernel is called in the figure."""
     if isinstance(layer, layers.Dense):
@@ -949,8 +953,10 @@ PAPERS = {  # the network, and the number in (7.12)
     "ResNet-50": (paper_resnet, 25_610_152),
     "DenseNet-121": (paper_densenet, 8_062_504),
 }
-ALEXNET_TEXT = [(11 * 11 * 3, 96), (5 * 5 * 48, 256), (3 * 3 * 256, 384), (3 * 3 * 192, 384), (3 * 3 * 192, 256)]
-ALEXNET_TEXT += [(6 * 6 * 256, 4096), (4096, 4096), (4096, 1000)]  # weights of a kernel or a unit, and how many of them
+ALEXNET_TEXT = [  # weights of a kernel or a unit, and how many of them
+    *[(11 * 11 * 3, 96), (5 * 5 * 48, 256), (3 * 3 * 256, 384), (3 * 3 * 192, 384), (3 * 3 * 192, 256)],
+    *[(6 * 6 * 256, 4096), (4096, 4096), (4096, 1000)],
+]
 
 
 def paper_network(name):

@@ -15,7 +15,8 @@
 #   - output size, stride, padding and dilation
 #   - transposed convolution
 #   - training, validation and test data
-#   - callbacks and early stopping
+#   - early stopping
+#   - callbacks
 # teaches:
 #   - autoencoder
 #   - principal component analysis

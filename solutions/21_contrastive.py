@@ -15,7 +15,8 @@
 #   - translation equivariance
 #   - invariance against equivariance
 #   - training, validation and test data
-#   - callbacks and early stopping
+#   - early stopping
+#   - callbacks
 #   - accuracy and its standard error
 #   - Kullback-Leibler divergence
 #   - evidence lower bound

@@ -51,7 +51,7 @@ def test_every_case_of_every_chapter_can_be_kept(chapter):
         assert len(key.cases) == key.count == len(cases)
         for kept, case in zip(key.cases, cases):
             assert compare(plain(kept), plain(case), rtol=0, atol=0) is None, number
-            assert len(key.arguments) == len(case), number
+            assert len(key.arguments) >= len(case), number  # a case may leave the last ones to their defaults
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,13 @@ def graded(request, built_small):
     abstract.bind("\0course-canary")
     abstract.listen()
     called = []
+
+    def wait(server):
+        with contextlib.suppress(OSError):  # closed
+            called.append(server.accept())
+
     for server in (listener, abstract):
-        threading.Thread(target=lambda s=server: called.append(s.accept()), daemon=True).start()
+        threading.Thread(target=wait, args=(server,), daemon=True).start()
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         folder, out = Path(place) / "class", Path(place) / "out"
         point_at(patch, shutil.copytree(built_small, Path(place) / "small"))
@@ -148,8 +153,10 @@ def graded(request, built_small):
             results, unread = json.loads(run.stdout.splitlines()[-1])
         else:
             results, unread = grade(folder, out)
-        listener.close()
-        abstract.close()
+        for server in (listener, abstract):
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)  # which wakes the thread that waits, and frees the name
+            server.close()
         yield {r["student"]: r for r in results}, unread, called, out, folder, tried
 
 
