@@ -1,5 +1,6 @@
 """Making keys of a chapter's source: what is drawn, what is kept, and what is refused."""
 
+import inspect
 import shutil
 
 import pytest
@@ -51,7 +52,9 @@ def test_every_case_of_every_chapter_can_be_kept(chapter):
         assert len(key.cases) == key.count == len(cases)
         for kept, case in zip(key.cases, cases):
             assert compare(plain(kept), plain(case), rtol=0, atol=0) is None, number
-            assert len(key.arguments) >= len(case), number  # a case may leave the last ones to their defaults
+            left_out = list(inspect.signature(specs[number].judge).parameters.values())[len(case) :]
+            assert len(key.arguments) == len(case) + len(left_out), number
+            assert all(one.default is not one.empty for one in left_out), number
 
 
 @pytest.mark.parametrize(

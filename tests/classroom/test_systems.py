@@ -2,6 +2,7 @@
 
 import random
 import re
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -444,12 +445,12 @@ def test_words_of_work():
 
 
 def test_no_name_takes_long(seed):
-    began = datetime.now()
+    began = time.process_time()  # which another program's work does not lengthen
     for name in ("_" * 250, "1_" * 120, "a_1" * 80, " - " * 80, "copy of " * 30, "(1)" * 80, "x+" * 120, "1-1 - " * 40):
         read_names([(name, True), (name, False), (name + ".ipynb", True)])
         bare(name)
         is_generic(name)
-    assert datetime.now() - began < timedelta(seconds=2)
+    assert time.process_time() - began < 2
 
 
 # Any tree
@@ -478,19 +479,28 @@ def outcome(path, tmp_path):
     return shown, [u.path.removeprefix("class.zip/") for u in found.unread if u.path != "class.zip"]
 
 
+def grow(rng, folder):
+    """Make a random tree in a folder."""
+    parts = rng.sample(PARTS, 5)
+    for _ in range(rng.randint(1, 7)):
+        path = folder / "/".join(rng.sample(parts, rng.randint(0, 3))) / rng.choice(LEAVES)
+        chapter = rng.choice([None, None, "03", "06"])
+        text = zipped([NB]) if path.suffix == ".zip" else text_of(path.name)
+        put(path, text=notebook(chapter) if chapter and path.suffix == ".ipynb" else text, when=1_790_000_000)
+
+
 def test_any_tree_is_read_alike_as_folder_and_as_zip(seed, tmp_path):
     rng = random.Random(seed)
-    kinds = Counter()
-    for i in range(60):
+    kinds, refused = Counter(), list(AMBIGUOUS.values())  # of which chance makes few
+    for i in range(60 + len(refused)):
         folder = tmp_path / str(i)
-        parts = rng.sample(PARTS, 5)
-        for _ in range(rng.randint(1, 7)):
-            path = folder / "all" / "/".join(rng.sample(parts, rng.randint(0, 3))) / rng.choice(LEAVES)
-            chapter = rng.choice([None, None, "03", "06"])
-            text = zipped([NB]) if path.suffix == ".zip" else text_of(path.name)
-            put(path, text=notebook(chapter) if chapter and path.suffix == ".ipynb" else text, when=1_790_000_000)
+        if i < len(refused):
+            for path in refused[i]:
+                put(folder / "all" / path)
+        else:
+            grow(rng, folder / "all")
         one = outcome(folder / "all", folder / "a")
         two = outcome(zip_of(folder / "all", folder / "class.zip"), folder / "b")
         assert one == two, sorted(str(p.relative_to(folder)) for p in (folder / "all").rglob("*"))
         kinds["refused" if isinstance(one, str) else "read" if one[0] else "nobody"] += 1
-    assert kinds["read"] > 15, kinds  # a refusal is rare
+    assert kinds["read"] > 15 and kinds["refused"] >= len(refused), kinds
