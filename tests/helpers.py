@@ -6,10 +6,12 @@ import json
 import math
 import os
 import re
+import socket
 import subprocess
 import sys
 import sysconfig
 import time
+import urllib.parse
 import urllib.request
 import venv
 from pathlib import Path
@@ -114,9 +116,20 @@ def jupyter_places():
     return {"JUPYTER_PATH": str(share), "JUPYTERLAB_DIR": str(share / "lab")}
 
 
+def listens(port):
+    """Whether something answers at that port of this machine."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def lab(command, log, environment, **more):
     """Start `course lab` without a display; yields its process and the address that it prints, and ends it.
+
+    The server says its address before it listens there, so the port is waited for too.
 
     command: its words. log: the path of a file for what it prints. more: for Popen.
     """
@@ -131,6 +144,9 @@ def lab(command, log, environment, **more):
             time.sleep(0.1)
             found = re.search(r"http://127\.0\.0\.1:\d+/lab/tree/index\.ipynb\?token=\w+", log.read_text())
         assert found, log.read_text()[-2000:]
+        while not listens(urllib.parse.urlsplit(found[0]).port):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-2000:]
+            time.sleep(0.1)
         yield process, found[0]
     finally:
         process.terminate()
