@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, start_new_kernel
 
 from course.authoring import chapters, keying
 from course.classroom import sandbox
@@ -163,6 +164,30 @@ def read_lab(address, path):
 def ask_lab(address, path):
     """The same, as JSON."""
     return json.loads(read_lab(address, path))
+
+
+class Kernel:
+    """A notebook's kernel, in a folder. `run` gives what a cell printed, and what it raised, in a list of messages."""
+
+    def __init__(self, folder):
+        self.manager, self.client = start_new_kernel(
+            startup_timeout=60, kernel_name=CURRENT_ENV_KERNEL_NAME, cwd=str(folder)
+        )
+
+    def run(self, source):
+        messages = []
+        self.client.execute_interactive(source, output_hook=messages.append, timeout=60)
+        return [(m["msg_type"], m["content"]) for m in messages]
+
+    def said(self, source):
+        return "".join(c["text"] for kind, c in self.run(source) if kind == "stream")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
 
 
 def key_of(cases, expected, mistakes=(), **more):

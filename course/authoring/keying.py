@@ -11,7 +11,7 @@ import json
 import warnings
 
 from course.authoring import chapters
-from course.exercises import asking, keys, values
+from course.exercises import asking, keys, surroundings, values
 from course.exercises.cells import defined_name
 from course.exercises.keys import ChapterKey, ExerciseKey, Mistake, ShortQuestion
 from course.exercises.outcomes import ExerciseError
@@ -25,7 +25,8 @@ def make(chapter, secret=None):
     Raises ExerciseError where a case or an outcome is not plain data, and ChapterError where a part is missing.
     """
     specs = chapters.specifications(chapter)
-    exercises = {number: _exercise(chapter, spec, secret) for number, spec in specs.items()}
+    with surroundings.usual():
+        exercises = {number: _exercise(chapter, spec, secret) for number, spec in specs.items()}
     solutions = {} if secret is None else {n: cell.source for n, cell in _cells(chapter, "answer").items()}
     return ChapterKey(
         chapter.number,

@@ -5,15 +5,11 @@ questions but not the key: what it reports is what came out of the sandbox, for 
 """
 
 import contextlib
-import io
 import json
-import os
 import resource
-import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -21,7 +17,7 @@ import pytest
 from course.classroom import processes, sandbox
 from course.exercises import keys
 from course.exercises.asking import MIME
-from course.grading import plugin, submission
+from course.grading import plugin, running, submission
 
 MEMORY_MB = 2000  # of this process, which is not walled in: to read a notebook of 50 MB takes half of it
 HANDED_OVER = "what the check handed over is no result"
@@ -217,17 +213,10 @@ def run(job, zygote):
 def _ask(job, cells, zygote, secret):
     """The Report on a job's exercises, with the cases of one kind, in a kernel of its own."""
     collector = _Collect(job, cells, zygote, secret)
-    with tempfile.TemporaryDirectory(prefix="course-") as folder:
-        # pytest gets a file of our own making by name; the submission itself is only ever read as data.
-        stand_in = Path(folder) / "submission.ipynb"
-        stand_in.write_text("{}")
-        arguments = ["--nbval-lax", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull, "-q"]
-        noise = io.StringIO()
-        with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
-            pytest.main([*arguments, "--rootdir", folder, str(stand_in)], plugins=[collector])
+    printed = running.run(collector)  # on a file of its own; the submission itself is only ever read as data
     report = collector.report
     if report.status == "ran" and set(report.exercises) != set(job.exercises):
-        report.status, report.reason = "fault", f"no verdict for every exercise: {noise.getvalue()[-800:]}"
+        report.status, report.reason = "fault", f"no verdict for every exercise: {printed[-800:]}"
     return report
 
 

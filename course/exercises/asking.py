@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from course.comparing import plain
-from course.exercises import values
+from course.exercises import surroundings, values
 from course.exercises.outcomes import DRIVER, ChangedArgument, Outcome, Raised, is_open
 from course.lesson import settings
 
@@ -60,7 +60,8 @@ def ask(question, answer, raw=False):
     Returns (list of Outcomes, what the answer printed, cut short).
     """
     use, printed, outcomes = question.use(raw), _Bounded(PRINTED_LIMIT), []
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+    quiet = contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed)
+    with surroundings.usual(), quiet[0], quiet[1]:
         for case in question.cases:
             outcomes.append(run(use, answer, case))
             if is_open(outcomes):

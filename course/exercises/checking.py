@@ -4,7 +4,7 @@ import os
 import textwrap
 
 from course.comparing import describe
-from course.exercises import asking, keys, progress
+from course.exercises import asking, keys, progress, surroundings
 from course.exercises.cells import is_stub, names_made
 from course.exercises.judging import FAILED, explain, judge, still_open
 
@@ -56,10 +56,10 @@ def verdict(key, answer):
     it or "". key: the ExerciseKey."""
     if is_stub(answer, key.name, key.stub):
         return "open", still_open(key.number, broken="NotImplementedError" not in key.stub), ""
-    outcomes, printed = asking.ask(key.question, answer)
+    chapter = keys.load(key.number)
+    made = {name for source in chapter.definitions for name in names_made(source)}
+    with surroundings.alone(answer, made | {one.name for one in chapter.exercises.values()}):
+        outcomes, printed = asking.ask(key.question, answer)
     judgement = judge(key, outcomes)
-    made = set()
-    if judgement.state not in ("passed", "open"):
-        made = {name for source in keys.load(key.number).definitions for name in names_made(source)}
     text, hint = explain(key, judgement, outcomes, getattr(answer, "__name__", "answer"), printed, lesson=made)
     return judgement.state, text, hint

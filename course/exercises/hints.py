@@ -85,7 +85,12 @@ def certain_hint(got, expected):
         if got.raised.names[0] == "UnboundLocalError":
             return "a name that the function gives a value to is used before it has one"
         if "NameError" in got.raised.names:
-            return f"{got.raised.message} is defined neither in the answer's own cell nor in the lesson"
+            return (
+                f"{got.raised.message} is made neither in the answer's own cell nor by the lesson's definitions, which "
+                "are all that is graded: move what makes it into the cell"
+            )
+        if got.raised.names[0] == "FileNotFoundError":
+            return "an answer is asked in an empty folder, as when it is graded: write what it needs into its cell"
         if "SystemExit" in got.raised.names:
             return "exit() and quit() end the whole program; use return"
         if got.raised.names[0] == ChangedArgument.__name__:

@@ -13,6 +13,8 @@ import warnings
 
 from IPython import get_ipython
 
+from course.exercises import surroundings
+
 _kept = {}
 
 
@@ -20,6 +22,7 @@ def snapshot(namespace):
     """Remember the names in `namespace` (the kernel's) and the process-wide settings."""
     import numpy as np
 
+    surroundings.set_keras()
     _kept["names"] = {name: value for name, value in namespace.items() if not name.startswith("_")}
     _kept["builtins"] = dict(vars(builtins))
     _kept["state"] = _state(np)
@@ -50,12 +53,10 @@ def restore(namespace):
     for variable in os.environ.keys() - state["environment"].keys():
         del os.environ[variable]
     os.environ.update(state["environment"])
-    if keras := sys.modules.get("keras"):
-        keras.config.set_floatx(state["floatx"] or "float32")
+    surroundings.set_keras()
 
 
 def _state(np):
-    keras = sys.modules.get("keras")
     return {
         "folder": os.getcwd(),
         "path": list(sys.path),
@@ -65,5 +66,4 @@ def _state(np):
         "numpy random": np.random.get_state(),
         "numpy errors": np.geterr(),
         "environment": dict(os.environ),
-        "floatx": keras.config.floatx() if keras else None,
     }

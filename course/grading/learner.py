@@ -1,18 +1,14 @@
 """Grading one notebook for its learner: nbval runs the assembled notebook, and the verdicts become a table."""
 
-import contextlib
-import io
 import json
-import os
 import re
-import tempfile
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
 import pytest
 
 from course.exercises import keys, progress
-from course.grading import plugin, submission
+from course.grading import plugin, running, submission
 from course.lesson import settings
 
 PASSED = "passed"
@@ -45,7 +41,8 @@ class _Collector:
             self.verdicts.append(verdict)
             self.say(verdict)
         elif call.excinfo and (call.when != "call" or getattr(item, "role", "") in ("definition", "check")):
-            self.problems.append(f"{item.name}: {item.repr_failure(call.excinfo)}")
+            said = f"{item.name}: {item.repr_failure(call.excinfo)}"
+            self.problems.append(getattr(item.parent, "broken", "") or said)
 
 
 def grade(path, seconds=None, say=lambda verdict: None):
@@ -60,10 +57,7 @@ def grade(path, seconds=None, say=lambda verdict: None):
         raise GradingError(f"there is no file {path}")
     chapter = submission.chapter_of(path)
     if chapter is None:
-        raise GradingError(
-            f"{path.name}: this is no chapter of the course; its name should begin with its chapter's number, as "
-            "03_convolution.ipynb"
-        )
+        raise GradingError(f"{path.name}: {submission.NO_CHAPTER}")
     if path.resolve().parent == settings.solutions_folder().resolve():
         raise GradingError(f"{path.name} is the reference itself; grade a learner's copy, such as work/{path.name}")
     try:
@@ -71,21 +65,11 @@ def grade(path, seconds=None, say=lambda verdict: None):
     except keys.BadKey as error:
         raise GradingError(str(error)) from None
     collector = _Collector(path.resolve(), say)
-    arguments = ["--nbval-lax", "-p", "no:cacheprovider", "--noconftest"]
-    if seconds:
-        arguments += ["--nbval-cell-timeout", str(seconds)]
-    noise = io.StringIO()
-    with tempfile.TemporaryDirectory(prefix="course-") as folder:
-        # pytest reads brackets in a name as something else, so it gets a file of our own by name.
-        stand_in = Path(folder) / "notebook.ipynb"
-        stand_in.write_text("{}")
-        arguments += ["-c", os.devnull, "--rootdir", folder, str(stand_in)]
-        with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
-            pytest.main(arguments, plugins=[collector])
+    printed = running.run(collector, *(["--nbval-cell-timeout", str(seconds)] if seconds else []))
     if collector.problems:
-        raise GradingError("\n".join(collector.problems))
+        raise GradingError("\n".join(dict.fromkeys(collector.problems)))
     if {v.exercise for v in collector.verdicts} != set(key.exercises):
-        raise GradingError(f"{path.name}: not every exercise came to a verdict\n{noise.getvalue()[-1000:]}")
+        raise GradingError(f"{path.name}: not every exercise came to a verdict\n{printed[-1000:]}")
     return collector.verdicts
 
 

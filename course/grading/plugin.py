@@ -8,13 +8,16 @@ are left to nbval; those of the chapters' authors are `course.authoring.plugin`'
 import contextlib
 import os
 import re
+import subprocess
+import tempfile
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from queue import Empty
 
 import nbval.plugin as nbval
-from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kernel
 
 from course.exercises import keys
 from course.exercises.cells import defined_name, untouched
@@ -67,9 +70,14 @@ class WatchedKernel(RunningKernel):
 
     deadline = None  # of the cell that runs, on the monotonic clock
 
-    def __init__(self, *args, limit=None, **kwargs):
+    def __init__(self, name, folder, environment, startup_timeout=60, limit=None):
+        """name: of a kernel that Jupyter knows. folder: where it runs. environment: its variables. limit: the bytes
+        that a cell may send."""
         self.prepare(limit)
-        super().__init__(*args, **kwargs)
+        self.km, self.kc = start_new_kernel(
+            startup_timeout, name, cwd=str(folder), env=environment, stderr=subprocess.DEVNULL
+        )
+        self._ensure_iopub_up()
 
     def prepare(self, limit):
         self.limit, self.bytes, self.reply, self.read = limit, 0, {}, deque()
@@ -151,33 +159,42 @@ def tidy(kind, content):
 
 
 class CourseNotebook(nbval.IPyNbFile):
-    """A notebook of the course, with items named after what their cells promise, run by this environment's Python.
+    """A notebook of the course, with items named after what their cells promise, run by this environment's Python."""
 
-    notebook: its path, where pytest knows it by another one, which only stands for it.
-    """
-
-    limit = notebook = None
+    limit = spare = None
 
     def setup(self):
         self.setup_sanitize_files()
         self.start_kernel()
 
     def start_kernel(self):
-        """Start this environment's own Python as kernel, whatever kernels the notebook or the user names."""
+        """Start this environment's own Python as kernel, whatever kernels the notebook or the user names, and without
+        the user's settings of IPython."""
         option = self.config.option
-        before = os.environ.get("COURSE_PROGRESS")
-        os.environ["COURSE_PROGRESS"] = "off"  # what a grader's kernel checks is no learner's work
-        try:
-            self.kernel = WatchedKernel(
-                option.nbval_kernel_name or CURRENT_ENV_KERNEL_NAME,
-                cwd=str((self.notebook or self.path).parent),
-                startup_timeout=option.nbval_kernel_startup_timeout,
-                limit=self.limit,
-            )
-        finally:
-            os.environ.pop("COURSE_PROGRESS")
-            if before is not None:
-                os.environ["COURSE_PROGRESS"] = before
+        if self.spare is None:
+            self.spare = tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True)
+        environment = os.environ | {
+            "COURSE_PROGRESS": "off",  # what a grader's kernel checks is no learner's work
+            "IPYTHONDIR": f"{self.spare.name}/ipython",
+        }
+        environment.pop("PYTHONSTARTUP", None)
+        self.kernel = WatchedKernel(
+            option.nbval_kernel_name or CURRENT_ENV_KERNEL_NAME,
+            self.folder(),
+            environment,
+            option.nbval_kernel_startup_timeout,
+            self.limit,
+        )
+
+    def folder(self):
+        """Where the kernel runs."""
+        return self.path.parent
+
+    def teardown(self):
+        super().teardown()
+        if self.spare is not None:
+            self.spare.cleanup()
+            self.spare = None
 
     def collect(self):
         for item in super().collect():
@@ -203,9 +220,14 @@ class CourseCell(nbval.IPyNbCell):
 
 
 class GradedNotebook(CourseNotebook):
-    """A learner's notebook, assembled with its chapter's key."""
+    """A learner's notebook, assembled with its chapter's key.
+
+    notebook: its path, where pytest knows it by another one, which only stands for it. broken: why nothing in it can be
+    graded, or "".
+    """
 
     limit = CELL_BYTES
+    notebook, broken = None, ""
     cell_kind = property(lambda self: GradedCell)
 
     def collect(self):
@@ -227,7 +249,15 @@ class GradedNotebook(CourseNotebook):
     def assembly(self):
         """What is run: the key's definitions and checks, with the learner's answers between them."""
         path = self.notebook or self.path
+        if submission.chapter_of(path) is None:
+            raise submission.BadNotebook(f"{path.name}: {submission.NO_CHAPTER}")
         return submission.assemble(keys.load(submission.chapter_of(path)), submission.read_cells(path))
+
+    def folder(self):
+        # An empty one: a keras.py, a settings file or data beside the notebook are not there in a class either.
+        folder = Path(self.spare.name) / "empty"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def fresh_kernel(self):
         """After an answer has spoilt the kernel: a new one, with the definitions run again."""
@@ -247,7 +277,7 @@ class GradedCell(CourseCell):
         super().__init__(*args, **kwargs)
         self.role = self.cell.metadata["course"]["role"]
         self.exercise = self.cell.metadata["course"].get("exercise")
-        self.verdict = None
+        self.verdict, self.test_outputs = None, []
         # What an answer says of itself must not steer nbval: no skipping, no excused exceptions.
         if self.role == "answer":
             self.options.clear()
@@ -257,15 +287,29 @@ class GradedCell(CourseCell):
         asked = option.nbval_cell_timeout
         option.nbval_cell_timeout = self.patience(asked)
         try:
-            if self.role == "definition":
-                super().runtest()
-                self.parent.kernel.quietly(SNAPSHOT)
+            if self.parent.broken:
+                self.fail(self.parent.broken)
+            elif self.role == "definition":
+                self.run_definitions()
             elif self.role == "answer":
                 self.run_answer()
             else:
                 self.run_check(began)
         finally:
             option.nbval_cell_timeout = asked
+
+    def run_definitions(self):
+        """Run the lesson's definitions; where they fail, nothing after them can be judged."""
+        try:
+            super().runtest()
+            self.parent.kernel.quietly(SNAPSHOT)
+        except (nbval.NbCellError, RuntimeError, Empty) as error:
+            why = self.explain(error)
+            self.parent.broken = (
+                f"the lesson's own definitions do not run on this machine ({why}), so nothing was graded; "
+                "course doctor looks for what is wrong"
+            )
+            self.fail(self.parent.broken)
 
     def patience(self, asked):
         """Seconds that this cell may take, where nbval was asked for `asked`."""
@@ -413,14 +457,18 @@ class GradedCell(CourseCell):
         if isinstance(error, (TimedOut, Ended)):
             return str(error)
         shown = next((o for o in self.test_outputs if o.output_type == "error"), None)
-        if shown is None:
-            return str(error)
+        if shown is None:  # a magic's own failure is none on iopub
+            where = " It must be the first line of its cell, above '# Exercise'" if "`%%" in str(error) else ""
+            return f"{error}{where}"
         plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(shown.traceback))
-        lines = re.findall(r"(?:Cell In\[[^\]]*\],? ?,? line (\d+))|(?:^-+> (\d+) )", plain, re.MULTILINE)
-        where = next((a or b for a, b in reversed(lines)), "")
+        lines = re.findall(r"^\s*Cell In\[[^\]]*\], line (\d+)", plain, re.MULTILINE)
+        where = f" (line {lines[-1]} of the cell)" if lines else ""
         said = shown.evalue.splitlines()[0] if shown.evalue else ""
         said = re.sub(r" \(\S*?\.py, line (\d+)\)", "", said)
-        return f"{shown.ename}: {said}" + (f" (line {where} of the cell)" if where else "")
+        if shown.ename == "StdinNotImplementedError":
+            return f"nobody can answer input() here: take it out{where}"
+        beside = "; the files beside the notebook are not there when it is graded: write what it needs into the cell"
+        return f"{shown.ename}: {said}{where}{beside if shown.ename == 'FileNotFoundError' else ''}"
 
     def fail(self, message):
         raise NotPassed(self.cell_num, message, self.cell.source)

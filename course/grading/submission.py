@@ -14,6 +14,11 @@ from course.exercises.judging import PASSED
 from course.grading import damage
 
 IMPORT = re.compile(r"^\s*(from|import) course\b", re.MULTILINE)
+NO_CHAPTER = (
+    "nothing in it tells which chapter of the course it is: let its name begin with its chapter's number, as "
+    "03_convolution.ipynb"
+)
+CHECK = re.compile(r"^\s*check\(", re.MULTILINE)
 SIZE_LIMIT = 50 * 2**20  # bytes; a chapter with every figure in it is under 2 MB
 MOST_CELLS = 50_000  # a chapter has about 150
 
@@ -134,6 +139,14 @@ def of_course(path):
     return any(kind == "code" and IMPORT.search(source) for kind, source, _ in cells)
 
 
+def has_checks(path):
+    """Whether a notebook of the course calls `check`, as a chapter's does; one that cannot be read may."""
+    try:
+        return any(kind == "code" and CHECK.search(source) for kind, source, _ in read_cells(path))
+    except BadNotebook:
+        return True
+
+
 def find_answers(cells, wanted):
     """The Answer to each exercise. cells: from `read_cells`. wanted: dict from exercise number to its key."""
     code = [(i, source, ids) for i, (kind, source, ids) in enumerate(cells) if kind == "code"]
@@ -176,6 +189,9 @@ def _find(number, name, stub, cells, code):
         )
     written = [(i, source) for i, source in found if source.strip() != stub.strip()]
     i, source = (written or found)[-1]
+    if (untouched(source, stub) or untouched(source, "")) and (below := _below(i, name, code)):
+        i, source = below
+        note = f"the answer to exercise {number} stands in a cell below its line '# Exercise {number}'"
     if len(source) > MOST_LETTERS:
         return Answer(None, f"the cell of exercise {number} holds more than {MOST_LETTERS // 1000},000 characters")
     if len(found) > 1:
@@ -187,6 +203,18 @@ def _find(number, name, stub, cells, code):
             "(only the one with the exercise's line is graded)"
         )
     return Answer(source, note)
+
+
+def _below(marked, name, code):
+    """The (position, source) of the cell that answers below a marked one, which has nothing in it: the last one before
+    the next exercise that defines `name`; or None."""
+    found = None
+    for i, source, _ in code:
+        if i > marked and EXERCISE.search(source):
+            break
+        if i > marked and name and defines(source, name):
+            found = i, source
+    return found
 
 
 def assemble(key, submission, exercises=None):

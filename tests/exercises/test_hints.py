@@ -34,7 +34,7 @@ def shuffled(x):
         (lambda x: x / 0, "look at the type first"),
         (lambda x: x + (x > 10**6), ""),
         (lambda x: exit(), "use return"),
-        (lambda x: unknown, "unknown is defined neither"),  # noqa: F821
+        (lambda x: unknown, "unknown is made neither"),  # noqa: F821
         (forgets_the_start, "used before it has one"),
         (lambda x: None, "without a return"),
         (lambda x: x.sort() or x[::-1].sort(), "change an array that others use too"),

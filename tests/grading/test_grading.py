@@ -295,7 +295,7 @@ def test_an_unknown_chapter_or_file_is_named(small, built_small, tmp_path, monke
     empty = nbformat.writes(nbformat.v4.new_notebook())
     for path, words in (
         (tmp_path / "91_x.ipynb", "there is no chapter '91' with a key in keys/; there are: 90"),
-        (tmp_path / "mine.ipynb", "should begin with its chapter's number"),
+        (tmp_path / "mine.ipynb", "let its name begin with its chapter's number"),
         (tmp_path / "90_gone.ipynb", "there is no file"),
         (built_small / "solutions" / NAME, "is the reference itself"),
     ):

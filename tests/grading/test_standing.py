@@ -8,8 +8,7 @@ import time
 
 import nbformat
 import pytest
-from helpers import MEND, NAME, answered
-from nbval.kernel import CURRENT_ENV_KERNEL_NAME, start_new_kernel
+from helpers import MEND, NAME, Kernel, answered
 
 from course.exercises import progress
 from course.exercises.checking import Unsolved, check
@@ -26,30 +25,6 @@ def own(small, folder, monkeypatch):
     (folder / NAME).write_bytes((small / "notebooks" / NAME).read_bytes())
     monkeypatch.chdir(folder)
     return folder
-
-
-class Kernel:
-    """A notebook's kernel, in a folder. `run` gives what a cell printed, and what it raised, in a list of messages."""
-
-    def __init__(self, folder):
-        self.manager, self.client = start_new_kernel(
-            startup_timeout=60, kernel_name=CURRENT_ENV_KERNEL_NAME, cwd=str(folder)
-        )
-
-    def run(self, source):
-        messages = []
-        self.client.execute_interactive(source, output_hook=messages.append, timeout=60)
-        return [(m["msg_type"], m["content"]) for m in messages]
-
-    def said(self, source):
-        return "".join(c["text"] for kind, c in self.run(source) if kind == "stream")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
 
 
 def kinds(folder):

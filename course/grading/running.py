@@ -1,0 +1,39 @@
+"""Running pytest with nbval, and nothing of a user's pytest, on one notebook."""
+
+import contextlib
+import io
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ARGUMENTS = ["-q", "--nbval-lax", "-p", "nbval.plugin", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull]
+
+
+def run(collector, *more):
+    """Run what a plugin collects, in this process; returns what pytest printed.
+
+    collector: a pytest plugin whose `pytest_collect_file` makes the notebook. more: further arguments. Settings of the
+    user (PYTEST_ADDOPTS and its like, plugins that are installed, a pytest.ini or conftest.py) change nothing.
+    """
+    noise = io.StringIO()
+    with _own_settings(), tempfile.TemporaryDirectory(prefix="course-") as folder:
+        # pytest reads brackets and :: in a name as something else, so it gets a file of our own by name.
+        stand_in = Path(folder) / "notebook.ipynb"
+        stand_in.write_text("{}")
+        with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+            pytest.main([*ARGUMENTS, *more, "--rootdir", folder, str(stand_in)], plugins=[collector])
+    return noise.getvalue()
+
+
+@contextlib.contextmanager
+def _own_settings():
+    """Within it, pytest finds no variable of the user's, and loads no plugin that it is not told of."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_")}
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        os.environ.update(kept)
