@@ -1,13 +1,28 @@
 """What a machine has that the course can use, and what to do about what is missing."""
 
+import json
 import os
 import platform
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
 DISTRIBUTION = "deep-vision-in-keras"
+BACKENDS = ("tensorflow", "jax", "torch")
+KERAS_FILE = "keras.json"
+NETWORK_SECONDS = 3
+SIGNALS = {
+    "SIGILL": "This processor lacks instructions that the package was built for (TensorFlow's needs AVX): take another "
+    "machine, or another backend, KERAS_BACKEND=torch",
+    "SIGKILL": "The system ends a process where memory runs out: close other programs, and try again",
+}
 
 
 @dataclass
@@ -25,8 +40,11 @@ def examine():
     yield python()
     yield from packages()
     yield from device()
+    yield from keras_settings()
     yield from data_sets()
+    yield from network()
     yield memory()
+    yield from temporary_folder()
     yield sandbox()
 
 
@@ -90,11 +108,7 @@ def device():
     )
     line = next((line for line in run.stdout.splitlines() if line.startswith("found|")), None)
     if line is None:
-        last = (run.stderr.strip().splitlines() or ["no message"])[-1]
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        yield Finding(
-            "missing", f"Keras does not start with backend {backend}: {last}", f"install it again, or {backend}"
-        )
+        yield no_keras(run.returncode, run.stderr)
         return
     _, keras, backend, name = line.split("|")
     yield Finding("fine", f"Keras {keras} on {backend}")
@@ -105,6 +119,109 @@ def device():
         yield Finding("note", f"no GPU; {name}: chapters run on the quick budget", remedy)
     else:
         yield Finding("fine", f"{name}: chapters run on the full budget")
+
+
+def no_keras(status, stderr):
+    """The Finding for a Keras that does not start. status: its process's, negative for a signal. stderr: what it
+    said."""
+    backend = os.environ.get("KERAS_BACKEND") or kept_settings().get("backend") or "tensorflow"
+    last = (stderr.strip().splitlines() or ["it said nothing"])[-1]
+    what = f"Keras does not start with the backend {backend}: {last}"
+    if status < 0:
+        name = signal.Signals(-status).name
+        what = f"Keras does not start with the backend {backend}: its process was ended by {name}"
+        remedy = SIGNALS.get(name, f"Install it again: python -m pip install --force-reinstall {backend}")
+    elif backend not in BACKENDS:
+        what = f"there is no backend {backend!r}, which KERAS_BACKEND or {KERAS_FILE} asks for"
+        remedy = f"Choose one of {', '.join(BACKENDS)}, or take that setting out"
+    elif re.match(rf"(ModuleNotFoundError|ImportError): No module named '{backend}", last):
+        what = f"the backend {backend}, which KERAS_BACKEND or {KERAS_FILE} asks for, is not installed"
+        remedy = f"Run: python -m pip install {backend}, or take that setting out"
+    else:
+        remedy = f"Install it again: python -m pip install --force-reinstall {backend}"
+    return Finding("missing", what, remedy)
+
+
+def keras_home():
+    """The folder in which Keras keeps its settings and data."""
+    return Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras"))
+
+
+def kept_settings():
+    """What the user's keras.json sets: a dict, empty where there is none or it cannot be read."""
+    try:
+        found = json.loads((keras_home() / KERAS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def keras_settings():
+    """Whether the user's keras.json sets something else than Keras itself does."""
+    from course.exercises.surroundings import SETTINGS
+
+    path = keras_home() / KERAS_FILE
+    if not path.exists():
+        return
+    usual = {name: value for name, value in SETTINGS.items() if name != "dtype_policy"}
+    found = kept_settings()
+    other = [
+        f"{name} is {found[name]!r}, not {value!r}" for name, value in usual.items() if found.get(name, value) != value
+    ]
+    if not found:
+        yield Finding("note", f"{path} cannot be read as JSON, and Keras passes over it", "Delete it")
+    elif other:
+        yield Finding(
+            "note",
+            f"{path}: {', '.join(other)}",
+            "Lessons are written for Keras's own settings, which checks and grading use in any case: delete that file",
+        )
+
+
+def network():
+    """Whether the data that are not here yet could be fetched, and what stands in the way."""
+    from course.lesson import data
+
+    for name, place in data.status().items():
+        if place.kind == "download":
+            yield reach(data._SPECS[name].url)
+
+
+def reach(address):
+    """The Finding on whether a server answers."""
+    import requests
+
+    host, problem = urlsplit(address).hostname, []
+
+    def ask():
+        try:
+            requests.head(address, timeout=NETWORK_SECONDS, allow_redirects=True).raise_for_status()
+        except requests.RequestException as error:
+            problem.append(error)
+
+    # In a thread, for no time-out limits how long a name is looked up.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(2 * NETWORK_SECONDS)
+    if not thread.is_alive() and not problem:
+        return Finding("fine", f"network: {host} answers")
+    return Finding("note", *no_network(host, problem[0] if problem else None))
+
+
+def no_network(host, error):
+    """(what, remedy) for a host that cannot be asked. error: of requests, or None where there was no answer at all."""
+    import requests
+
+    by_hand = "Or download the files with a browser, as README's part on data says, or copy them from another machine"
+    if isinstance(error, requests.exceptions.ProxyError):
+        what = f"{host} is not reached: the proxy that HTTPS_PROXY or HTTP_PROXY names does not let this through"
+        return what, f"Correct or unset that variable. {by_hand}"
+    if isinstance(error, requests.exceptions.SSLError):
+        what = f"{host} is not reached: its certificate is not trusted here, as in a network that reads along"
+        return what, f"Set REQUESTS_CA_BUNDLE to your organisation's certificate file. {by_hand}"
+    if isinstance(error, requests.HTTPError):
+        return f"{host} answers with {error.response.status_code}, and gives nothing", f"Try again later. {by_hand}"
+    return f"no network: {host} does not answer", f"Lessons run on the data that come with the course. {by_hand}"
 
 
 def data_sets():
@@ -129,14 +246,27 @@ def memory():
 
 def sandbox():
     """Whether untrusted notebooks can be locked in."""
-    command = shutil.which("bwrap")
-    if not command:
-        return Finding(
-            "note",
-            "no sandbox for other people's notebooks (you do not need one for your own)",
-            "To have one: sudo apt install bubblewrap (Debian, Ubuntu), sudo dnf install bubblewrap (Fedora)",
-        )
-    tried = subprocess.run([command, "--unshare-all", "--ro-bind", "/", "/", "true"], capture_output=True, text=True)
-    if tried.returncode:
-        return Finding("note", f"bubblewrap is here but cannot make a sandbox: {tried.stderr.strip()[:200]}")
+    from course.classroom import sandbox as walls
+
+    if why := walls.available():
+        return Finding("note", f"no sandbox for other people's notebooks (you do not need one for your own): {why}")
     return Finding("fine", "sandbox for other people's notebooks: bubblewrap")
+
+
+def temporary_folder():
+    """Whether temporary files can be made, under a name that is short enough."""
+    folder = tempfile.gettempdir()
+    try:
+        tempfile.TemporaryFile().close()
+    except OSError as error:
+        remedy = "Set TMPDIR to a folder that can be written to"
+        yield Finding("missing", f"no file can be written in {folder} ({error.strerror})", remedy)
+        return
+    from course.classroom import sandbox as walls
+
+    if len(os.fsencode(folder)) > walls.LONGEST_FOLDER:
+        yield Finding(
+            "note",
+            f"the name of the folder for temporary files, {folder}, is too long to grade a class",
+            "Set TMPDIR to a folder with a short name, such as /tmp",
+        )

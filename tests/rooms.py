@@ -22,7 +22,7 @@ ROOMS = {
     "grading": ("comparing", "files", "lesson.settings", "exercises"),
     "authoring": ("comparing", "files", "lesson", "exercises", "grading", "__init__"),
     "classroom": ("comparing", "files", "lesson.settings", "exercises", "grading"),
-    "doctor": ("lesson",),
+    "doctor": ("lesson", "exercises", "classroom"),
     "__init__": ("quiet", "lesson", "exercises"),  # the names that a chapter imports from `course` itself
     "cli": ("comparing", "files", "lesson", "exercises", "grading", "authoring", "classroom", "doctor"),
     "__main__": ("cli",),

@@ -25,6 +25,7 @@ FIRST_UID = 61_000  # the grader that runs as root drops to one of these, a work
 MESSAGE_BYTES = 8_000_000  # one message from a kernel; more is cut off with the connection
 QUEUE = 100  # messages that wait to be read
 START_SECONDS = 60
+LONGEST_FOLDER = 107 - len(f"/{PREFIX}4194304-12345678/1000000/s-5")  # a socket's path has at most 107 characters
 DENIED = (
     ". This system keeps ordinary programs from making user namespaces, as Ubuntu does from 23.10 on (AppArmor). Give "
     "bubblewrap the right: write a profile /etc/apparmor.d/bwrap that holds 'abi <abi/4.0>, include <tunables/global> "
@@ -142,7 +143,12 @@ class Zygote:
     def __init__(self, worker=0, modules=("keras",), limits=None, sandboxed=True):
         self.limits = limits or Limits()
         sweep()
-        # Short: a socket's path has at most 107 characters. With our number, so that `sweep` can tell whose it was.
+        if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
+            raise SandboxError(
+                f"the name of the folder for temporary files, {tempfile.gettempdir()}, is too long for the sockets in "
+                "it: set TMPDIR to a folder with a short name, such as /tmp"
+            )
+        # With our number, so that `sweep` can tell whose it was.
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.slots = 0
         self.owner = FIRST_UID + worker if os.geteuid() == 0 else None
