@@ -58,10 +58,7 @@ def test_an_answer_that_misses_the_lesson_is_told_to_resume(small):
     exec("def mend(x):\n    return nowhere(x)\n", names)
     with pytest.raises(Unsolved) as caught:
         check("90.2", names["mend"])
-    assert caught.value.hint == (
-        "nowhere is made neither in the answer's own cell nor by the lesson's definitions, which are all that is graded: "
-        "move what makes it into the cell"
-    )
+    assert caught.value.hint.startswith("nowhere is made neither in the answer's own cell nor by the lesson's")
 
 
 def test_it_finds_the_chapter(small, tmp_path, monkeypatch, capsys):
