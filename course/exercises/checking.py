@@ -1,5 +1,6 @@
 """`check`: a learner's answer, judged at once."""
 
+import itertools
 import os
 import textwrap
 
@@ -58,7 +59,8 @@ def verdict(key, answer):
         return "open", still_open(key.number, broken="NotImplementedError" not in key.stub), ""
     chapter = keys.load(key.number)
     made = {name for source in chapter.definitions for name in names_made(source)}
-    with surroundings.alone(answer, made | {one.name for one in chapter.exercises.values()}):
+    earlier = itertools.takewhile(lambda one: one.number != key.number, chapter.exercises.values())
+    with surroundings.alone(answer, made | {one.name for one in earlier}):
         outcomes, printed = asking.ask(key.question, answer)
     judgement = judge(key, outcomes)
     text, hint = explain(key, judgement, outcomes, getattr(answer, "__name__", "answer"), printed, lesson=made)

@@ -222,7 +222,7 @@ def assemble(key, submission, exercises=None):
 
     key: a ChapterKey; its answers are not looked at. submission: cells from `read_cells`. exercises: the numbers to
     take; all, if None. Returns an Assembly whose notebook holds the lesson's definitions, then each exercise's answer
-    and check: the lesson's training is not run.
+    and check: the lesson's training is not run. Where it uses an earlier one, that is there too.
     """
     import nbformat.v4 as v4
 
@@ -231,11 +231,14 @@ def assemble(key, submission, exercises=None):
     if key.definitions:
         source = "\n\n".join(key.definitions)
         cells.append(v4.new_code_cell(source, id="definitions", metadata={"course": {"role": "definition"}}))
+    wanted = set(key.exercises if exercises is None else exercises)
     for number, one in key.exercises.items():
-        if exercises is not None and number not in exercises:
+        if number not in wanted | _leaned_on(key, answers, wanted):
             continue
         course = {"role": "answer", "exercise": number}
         cells.append(v4.new_code_cell(answers[number].source or "", id=cell_id(number), metadata={"course": course}))
+        if number not in wanted:
+            continue
         metadata = {
             "course": {"role": "check", "exercise": number, "points": one.points},
             "tags": ["nbval-check-output"],
@@ -248,6 +251,17 @@ def assemble(key, submission, exercises=None):
         )
     stubs = {number: one.stub for number, one in key.exercises.items()}
     return Assembly(v4.new_notebook(cells=cells), answers, submission, stubs)
+
+
+def _leaned_on(key, answers, wanted):
+    """The exercises whose names stand in the answers to some later ones that are wanted, or in theirs."""
+    found, names = set(), ""
+    for number, one in reversed(key.exercises.items()):
+        if number not in wanted and re.search(rf"\b{re.escape(one.name)}\b", names):
+            found.add(number)
+        if number in wanted | found:
+            names += answers[number].source or ""
+    return found
 
 
 def answered(key, cells):

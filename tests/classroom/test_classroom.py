@@ -12,12 +12,14 @@ from datetime import datetime
 
 import nbformat
 import pytest
-from helpers import NAME, TWICE, WALL, answered, class_key, drawn_key, point_at, walled
+from helpers import NAME, TWICE, WALL, Kernel, answered, class_key, drawn_key, point_at, walled
 
 from course import cli, files
 from course.authoring import chapters, keying
 from course.classroom import command, runner
 from course.exercises import keys
+from course.files import load_notebook
+from course.grading import learner
 from course.lesson import settings
 
 
@@ -75,6 +77,65 @@ def test_what_nobody_has_touched_is_open_and_a_helper_in_another_cell_is_named(w
     assert first["state"] == "crashed" and first["note"].startswith(
         "double is made in another cell of the notebook, the 2nd"
     )
+
+
+LINE = "# Exercise 90.1\n"
+HEAD = "def twice(x):\n"
+WAYS = {
+    # student: (what stands in the cell, what in the cell below, its state)
+    "cached": (f"{LINE}import functools\n@functools.cache\n{HEAD}    return 2 * x\n", "", "passed"),
+    "timed": (f"%%time\n{TWICE}", "", "passed"),
+    "timed below": (TWICE.replace("def", "%%time\ndef"), "", "crashed"),
+    "below": (LINE, TWICE.replace(LINE, ""), "passed"),
+    "a helper": (f"{LINE}{HEAD}    return 2 * helper(x)\n", "def helper(x):\n    return x\n", "crashed"),
+    "an import": (f"{LINE}{HEAD}    return fsum([x, x])\n", "from math import fsum\n", "crashed"),
+    "a file": (f"{LINE}{HEAD}    open('data.txt')\n    return 2 * x\n", "", "crashed"),
+    "asks": (f"{LINE}{HEAD}    input('?')\n    return 2 * x\n", "", "crashed"),
+    "a later answer": (f"{LINE}{HEAD}    return x - mend(x)\n", "", "crashed"),
+}
+
+
+@walled
+def test_a_lesson_its_grader_and_a_class_see_the_same(world):
+    """However an answer is written, and whatever it takes from around its cell."""
+    folder, _ = world
+    course, lessons = folder.parent / "course", folder.parent / "lessons"
+    shutil.rmtree(folder)
+    for student, (source, below, _) in WAYS.items():
+        notebook = answered(course, _90_1=source)
+        at = next(i for i, cell in enumerate(notebook.cells) if cell.source == source)
+        notebook.cells[at + 1 : at + 1] = [nbformat.v4.new_code_cell(below)] if below else []
+        for place in (folder, lessons):
+            (place / student).mkdir(parents=True)
+            (place / student / NAME).write_text(nbformat.writes(notebook), encoding="utf-8")
+            (place / student / "data.txt").write_text("1")
+    results, _ = grade(world)
+    right = {student: state for student, (_, _, state) in WAYS.items()}
+    assert {student: one["exercises"][0]["state"] for student, one in results.items()} == right
+    assert {s: learner.grade(lessons / s / NAME)[0].state for s in WAYS} == right
+    cells = load_notebook(course / "notebooks" / NAME).cells
+    given = [cell.source for cell in cells if cell.metadata.get("course", {}).get("role") == "definition"]
+    check = next(cell.source for cell in cells if cell.source.startswith('check("90.1"'))
+    with Kernel(lessons / "a file") as kernel:
+        for student, (source, below, state) in WAYS.items():
+            if student != "timed below":  # which is no function at all, so that the one before is checked
+                for cell in [*given, source, below]:
+                    kernel.run(cell)
+                assert ("✓" in kernel.said(check)) == (state == "passed"), student
+
+
+@walled
+def test_an_answer_may_use_an_earlier_one_though_that_is_wrong(world):
+    """Wrong in one way, and right in what the later one needs."""
+    folder, _ = world
+    course = folder.parent / "course"
+    wrong = f"{LINE}{HEAD}    return 0 if isinstance(x, float) else 2 * x\n"
+    mend = "# Exercise 90.2\ndef mend(x):\n    return int(twice(1)) * x / -2\n"
+    notebook = answered(course, _90_1=wrong, _90_2=mend)
+    (folder / "dan" / NAME).write_text(nbformat.writes(notebook), encoding="utf-8")
+    results, _ = grade(world, students=("dan",))
+    assert [one["state"] for one in results["dan"]["exercises"]] == ["wrong", "passed", "passed"]
+    assert [one.state for one in learner.grade(folder / "dan" / NAME)] == ["wrong", "passed", "passed"]
 
 
 @walled
