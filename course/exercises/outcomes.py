@@ -12,6 +12,10 @@ from course.exercises.kinds import wrong_kind
 PACKAGE = Path(__file__).resolve().parent.parent
 DRIVER = "the check's own code"  # the file name under which a driver is compiled: never shown to a learner
 
+KERAS_ADDED = re.compile(
+    r"Exception encountered when calling [^\n]*\n\n\x1b\[1m(.*)\x1b\[0m\n\nArguments received", re.S
+)
+
 
 class ExerciseError(Exception):
     """A fault of a specification, of a key or of the call of `check`, not of an answer."""
@@ -39,7 +43,7 @@ class Raised:
     def of(cls, error):
         names = tuple(kind.__name__ for kind in type(error).__mro__ if issubclass(kind, BaseException))
         name = getattr(error, "name", None)
-        text = str(name if isinstance(error, NameError) and name else error).strip()
+        text = said(name if isinstance(error, NameError) and name else error).strip()
         return cls(names, (text.splitlines() or [""])[0][:200], tuple(_where(error)), getattr(error, "must_name", ()))
 
     def unnamed(self, words):
@@ -75,6 +79,15 @@ class Outcome:
             return f"raised {self.raised}"
         problem = wrong_kind(self.value, expected.value) or compare(self.value, expected.value, rtol, atol)
         return f"gave {problem}" if problem else None
+
+
+def said(error):
+    """The text of an exception; of one that Keras passed on from a layer's `call`, what stood in it before Keras added
+    the layer's name above it and the arguments below."""
+    text = str(error)
+    while wrapped := KERAS_ADDED.match(text):
+        text = wrapped[1]
+    return text
 
 
 def is_open(outcomes):
