@@ -6,7 +6,7 @@ import textwrap
 
 from course.comparing import describe
 from course.exercises import asking, keys, progress, surroundings
-from course.exercises.cells import is_stub, names_made
+from course.exercises.cells import is_stub
 from course.exercises.judging import FAILED, explain, judge, still_open
 
 WIDTH = 92  # columns that a notebook shows without breaking a line in the middle of a word
@@ -58,10 +58,9 @@ def verdict(key, answer):
     if is_stub(answer, key.name, key.stub):
         return "open", still_open(key.number, broken="NotImplementedError" not in key.stub), ""
     chapter = keys.load(key.number)
-    made = {name for source in chapter.definitions for name in names_made(source)}
     earlier = itertools.takewhile(lambda one: one.number != key.number, chapter.exercises.values())
-    with surroundings.alone(answer, made | {one.name for one in earlier}):
+    with surroundings.alone(answer, chapter.names | {one.name for one in earlier}):
         outcomes, printed = asking.ask(key.question, answer)
     judgement = judge(key, outcomes)
-    text, hint = explain(key, judgement, outcomes, getattr(answer, "__name__", "answer"), printed, lesson=made)
+    text, hint = explain(key, judgement, outcomes, getattr(answer, "__name__", "answer"), printed, lesson=chapter.names)
     return judgement.state, text, hint

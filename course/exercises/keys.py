@@ -16,6 +16,7 @@ from functools import cached_property
 
 from course.exercises import values
 from course.exercises.asking import Question
+from course.exercises.cells import names_made
 from course.exercises.outcomes import ExerciseError
 from course.lesson import settings
 
@@ -138,6 +139,11 @@ class ChapterKey:
     solutions: dict = field(default_factory=dict)
     title: str = ""
     short: dict = field(default_factory=dict)
+
+    @cached_property
+    def names(self):
+        """The names that the lesson's definitions make."""
+        return {name for source in self.definitions for name in names_made(source)}
 
     def questions_only(self):
         """The same without what answers it: all that a worker and a sandbox need."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ARGUMENTS = ["-q", "--nbval-lax", "-p", "nbval.plugin", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull]
+PLUGINS = ["nbval.plugin", "no:cacheprovider", "no:unraisableexception", "no:threadexception"]
+ARGUMENTS = ["-q", "--nbval-lax", "--noconftest", "-c", os.devnull, *(f"-p{name}" for name in PLUGINS)]
 
 
 def run(collector, *more):
