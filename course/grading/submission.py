@@ -13,12 +13,12 @@ from course.exercises.cells import EXERCISE, MOST_LETTERS, compiles, defines, na
 from course.exercises.judging import PASSED
 from course.grading import damage
 
-IMPORT = re.compile(r"^\s*(from|import) course\b", re.MULTILINE)
+IMPORT = re.compile(r"^[ \t]*(from|import) course\b", re.MULTILINE)
 NO_CHAPTER = (
     "nothing in it tells which chapter of the course it is: let its name begin with its chapter's number, as "
     "03_convolution.ipynb"
 )
-CHECK = re.compile(r"^\s*check\(", re.MULTILINE)
+CHECK = re.compile(r"^[ \t]*check\(", re.MULTILINE)
 SIZE_LIMIT = 50 * 2**20  # bytes; a chapter with every figure in it is under 2 MB
 MOST_CELLS = 50_000  # a chapter has about 150
 
