@@ -23,6 +23,7 @@ from course.grading import submission
 
 CELL_SECONDS = 60  # for a graded cell, unless --nbval-cell-timeout says otherwise
 RESTORE_SECONDS = 10
+MOST_TRACEBACK = 20_000  # letters of an exception's that are looked at, from its end
 CELL_BYTES = 1_000_000  # of output of a graded cell
 MESSAGE_BYTES = 200  # that a message counts beside its content
 READ_SECONDS = 10  # to interrupt a cell that takes too long, and to read what it has sent
@@ -415,7 +416,8 @@ class GradedCell(CourseCell):
         shown = next((o for o in self.test_outputs if o.output_type == "error"), None)
         if shown is None:
             return str(error)
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(shown.traceback))
+        # Cut, for the second pattern takes time that grows with the square of the text.
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(shown.traceback)[-MOST_TRACEBACK:])
         lines = re.findall(r"(?:Cell In\[[^\]]*\],? ?,? line (\d+))|(?:^-+> (\d+) )", plain, re.MULTILINE)
         where = next((a or b for a, b in reversed(lines)), "")
         said = shown.evalue.splitlines()[0] if shown.evalue else ""

@@ -5,29 +5,47 @@ Run alone by `make hostile`. It needs bubblewrap, and is skipped with its reason
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
 import threading
+import warnings
+import zipfile
 from pathlib import Path
 
+import attacks_on_judging
+import attacks_on_the_machine
 import nbformat
 import psutil
 import pytest
-from attacks import ANSWERS
 from helpers import MEND, NAME, TWICE, WALL, answered, class_key, drawn_key, point_at, walled
 
 from course.classroom import runner, workers
 from course.classroom.judge import Judge
 from course.exercises import keys
 
+ANSWERS = attacks_on_judging.ANSWERS | attacks_on_the_machine.ANSWERS
 ORDINARY = 54_321  # the user id of nobody in particular
 # What an ordinary user's sandbox might hold back less well: reading, writing, ending and using up what is not theirs.
-REACHING = ("loot", "fork", "kill", "subprocess", "/dev/shm", "/tmp/", "mmap", "~", "range(10**6)", "questions")
+REACHING = (
+    "loot",
+    "fork",
+    "kill",
+    "subprocess",
+    "/dev/shm",
+    "/tmp/",
+    "mmap",
+    "~",
+    "range(10**6)",
+    "questions",
+    "socket(",
+)
 pytestmark = walled
 SECRET = b"a secret of sixteen"
 
@@ -40,6 +58,38 @@ def cells(*sources, **more):
     """A notebook's text from raw cells, as no editor would write it."""
     made = [{"cell_type": "code", "source": s, "metadata": {}, "outputs": []} | more for s in sources]
     return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+def zipped(*entries):
+    """A zip's bytes, of pairs of a name, or a ZipInfo, and a content."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of two entries of one name
+        for name, content in entries:
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def link(name):
+    """A zip's entry that is a link."""
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return entry
+
+
+def merged(count):
+    """A notebook with the marks of a merge, in which a cell's source is a number."""
+    sides = "\n=======\n".join(f'"execution_count": {count + i}' for i in range(2))
+    text = f'"source": 7,\n<<<<<<< a\n{sides}\n>>>>>>> b\n'
+    return f'{{"cells": [{{"cell_type": "code", {text}}}], "metadata": {{}}, "nbformat": 4, "nbformat_minor": 5}}'
+
+
+def locked(data):
+    """The bytes of a zip, with its entries marked as encrypted."""
+    for mark, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        place = data.index(mark) + at
+        data = data[:place] + bytes([data[place] | 1]) + data[place + 1 :]
+    return data
 
 
 def files(small):
@@ -104,6 +154,52 @@ def files(small):
         "file fifo": ({NAME: "fifo"}, None, None),
         "file renamed": ({"final (2).ipynb": good}, "graded", "passed"),
         "file twice": ({"old/" + NAME: blank, "new/" + NAME: good}, "graded", "passed"),
+        "file of comments": ({NAME: "<!---->" * 600 + "<x>"}, "invalid", None),
+        "file of marks of a merge": ({NAME: "<<<<<<< a\n" * 100_000}, "invalid", None),
+        "file of all marks of a merge": ({NAME: ("<<<<<<<\n" + "|||||||\n=======\n" * 99) * 99}, "invalid", None),
+        "file merged": ({NAME: merged(3)}, "graded", "missing"),
+        "file of thousands of digits": ({NAME: cells(f"# Exercise {'9' * 5000}.1\nx = 1")}, "graded", "missing"),
+        "file of all exercises": (
+            {NAME: cells("".join(f"# Exercise {i}.1\n" for i in range(30_000)))},
+            "graded",
+            "missing",
+        ),
+        "file of long code": (
+            {NAME: cells(*["def twice(x): return 3 * x\n" + "x = 1\n" * 15_000] * 20)},
+            "graded",
+            "wrong",
+        ),
+        "file soft hyphen": ({NAME: cells("# Exer\u00adcise 90.1\ndef tw\u00adice(x): pass")}, "graded", "missing"),
+        "file form feeds": ({NAME: cells(TWICE.replace("def", "\fdef"), MEND)}, "graded", "passed"),
+        "file keys twice": ({NAME: '{"cells": [7], "metadata": 1, ' + good.lstrip()[1:]}, "graded", "passed"),
+        "file long id": ({NAME: cells(TWICE, id="x" * 2_000_000)}, "graded", "passed"),
+        "file nested metadata": ({NAME: cells(TWICE, metadata=eval("[" * 80 + "]" * 80))}, "graded", "passed"),
+        "file many outputs": ({NAME: cells(TWICE, outputs=[[]] * 1_000_000)}, "graded", "passed"),
+        "file UTF-16": ({NAME: good.encode("utf-16")}, "graded", "passed"),
+        "file two byte order marks": ({NAME: "\ufeff\ufeff" + good}, "invalid", None),
+        "zip leads out": (
+            {"a.zip": zipped(("../../../../tmp/owned", "x"), ("/tmp/owned", "x"), (NAME, good))},
+            "graded",
+            "passed",
+        ),
+        "zip one name twice": ({"a.zip": zipped((NAME, good), (NAME, blank))}, "graded", "passed"),
+        "zip names alike": (
+            {"a.zip": zipped((NAME.upper(), blank), (NAME, good), ("90_Adding.IPYNB", blank))},
+            "graded",
+            "passed",
+        ),
+        "zip devices": (
+            {"a.zip": zipped(("CON.ipynb", good), ("aux/NUL", "x"), ("C:\\x\\y.txt", "x"))},
+            "graded",
+            "passed",
+        ),
+        "zip links": (
+            {"a.zip": zipped((link("etc"), "/etc"), (link(f"x/{NAME}"), str(small)), (NAME, good))},
+            "graded",
+            "passed",
+        ),
+        "zip locked": ({f"{NAME}.zip": locked(zipped((NAME, good)))}, "invalid", None),
+        "zip of zeros": ({f"{NAME}.zip": zipped((NAME, bytes(45 * 2**20)))}, "invalid", None),
         "<img src=x onerror=alert(1)>": ({NAME: good}, "graded", "passed"),
         "=HYPERLINK(1)": ({NAME: good}, "graded", "passed"),
         "\x1b]0;owned\x07": ({NAME: good}, "graded", "passed"),
