@@ -194,8 +194,8 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
 
     class_key: gives the class's ChapterKey for a chapter's number and a function that reads the secret, or makes it,
     for keys that are drawn now. say: called with an event's name and what belongs to it: ("sealing", chapter),
-    ("remark", sentence on the class), ("found", submissions, unread), ("begin", to do, already done), ("graded",
-    result). Raises GraderError. A killed run goes on where it stopped.
+    ("remark", sentence on the class), ("found", submissions, unread), ("begin", to do, already done), ("tested",
+    chapter), ("graded", result). Raises GraderError. A killed run goes on where it stopped.
     """
     stems = {number: keys.load(number).stem for number in keys.known()}
     results = Results(options.out)
@@ -312,6 +312,7 @@ def work(todo, done, references, results, modules, options, say):
             for number, reference in references.items():
                 self_test(reference, crew, judge.judge, options)
                 log.info("chapter %s: the reference passes, the blank notebook does not", number)
+                say("tested", number)
             shared = {number: crew.share(reference.asked) for number, reference in references.items()}
             jobs = ((task, shared[task[0].chapter], job(task[0].path, task[1], options)) for task in todo)
             for task, report in crew.run(jobs):
