@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import secrets
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -13,7 +12,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 from course import __version__
-from course.classroom import layout
+from course.classroom import folders, layout
 from course.classroom.cluster import Cluster, ClusterError
 from course.classroom.judge import Judge
 from course.classroom.ours import Compared, Ours
@@ -173,7 +172,7 @@ def self_test(reference, crew, judge, options):
     key, wanted = reference.key, list(reference.key.exercises)
     asked = crew.share(reference.asked)
     for answers, right in ((key.solutions, True), (reference.stubs, False)):
-        with tempfile.TemporaryDirectory(prefix="course-") as folder:
+        with folders.temporary() as folder:
             path = Path(folder) / "self-test.ipynb"
             cells = [{"cell_type": "code", "metadata": {}, "source": source} for source in answers.values()]
             path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
@@ -204,7 +203,9 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
             stack.enter_context(results.taken())
         except ResultsError as error:
             raise GraderError(str(error)) from None
-        workspace = stack.enter_context(tempfile.TemporaryDirectory(prefix="course-"))
+        folders.sweep()
+        stack.callback(folders.sweep)  # also what workers have left that were killed
+        workspace = stack.enter_context(folders.temporary())
         secret = cache(partial(read_secret, options.seed_file or options.out / "secret-seed"))
         references = {}
 

@@ -12,15 +12,14 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
 import zmq
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 
+from course.classroom import folders
 from course.grading.plugin import WatchedKernel
 
 PACKAGE = Path(__file__).resolve().parent.parent
-PREFIX = "course-kernels-"
 FIRST_UID = 61_000  # the grader that runs as root drops to one of these, a worker each
 MESSAGE_BYTES = 8_000_000  # one message from a kernel; more is cut off with the connection
 QUEUE = 100  # messages that wait to be read
@@ -128,22 +127,14 @@ def environment():
     }
 
 
-def sweep():
-    """Remove the folders of graders that were killed before they could."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        owner = folder.name.removeprefix(PREFIX).split("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 class Zygote:
     """A running zygote, as the grader talks to it. A context manager; leaving it ends every kernel."""
 
     def __init__(self, worker=0, modules=("keras",), limits=None, sandboxed=True):
         self.limits = limits or Limits()
-        sweep()
-        # Short: a socket's path has at most 107 characters. With our number, so that `sweep` can tell whose it was.
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        folders.sweep()
+        # Short: a socket's path has at most 107 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix=folders.prefix("kernels")))
         self.slots = 0
         self.owner = FIRST_UID + worker if os.geteuid() == 0 else None
         if self.owner:  # mkdtemp's folder is its owner's alone

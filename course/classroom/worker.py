@@ -9,7 +9,6 @@ import io
 import json
 import os
 import resource
-import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course.classroom import processes, sandbox
+from course.classroom import folders, processes, sandbox
 from course.exercises import keys
 from course.exercises.asking import MIME
 from course.grading import plugin, submission
@@ -217,7 +216,7 @@ def run(job, zygote):
 def _ask(job, cells, zygote, secret):
     """The Report on a job's exercises, with the cases of one kind, in a kernel of its own."""
     collector = _Collect(job, cells, zygote, secret)
-    with tempfile.TemporaryDirectory(prefix="course-") as folder:
+    with folders.temporary() as folder:
         # pytest gets a file of our own making by name; the submission itself is only ever read as data.
         stand_in = Path(folder) / "submission.ipynb"
         stand_in.write_text("{}")

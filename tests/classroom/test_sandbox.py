@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import Future
+from pathlib import Path
 from queue import Empty
 from types import SimpleNamespace
 
@@ -18,7 +20,7 @@ import psutil
 import pytest
 from helpers import NAME, WALL, answered, class_key, point_at, walled
 
-from course.classroom import results, runner, sandbox, syscalls, workers
+from course.classroom import folders, results, runner, sandbox, syscalls, workers
 from course.exercises import keys
 
 ALLOWED = {"x86_64": {"read": 0, "mmap": 9, "clone": 56, "execve": 59}, "aarch64": {"read": 63, "clone": 220}}
@@ -170,6 +172,21 @@ def test_a_submission_cannot_choose_to_be_a_fault_of_the_grader(small, monkeypat
     assert found["status"] == "ran" and crew.asked == [["90.1"], ["90.2"], ["90.3"]]
     states = {number: (row["state"], row["message"]) for number, row in found["exercises"].items()}
     assert states == {"90.1": ("wrong", "-"), "90.2": ("crashed", runner.BLAMED), "90.3": ("wrong", "-")}
+
+
+def test_what_killed_processes_have_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with folders.temporary() as mine:
+        older = tmp_path / f"course-kernels-{os.getpid()}-older"  # of another process that had our number before us
+        left = [tmp_path / f"course-kernels-{gone.pid}-abc", tmp_path / f"course-grading-{gone.pid}-x_1", older]
+        others = [tmp_path / name for name in ("course-work", f"course-notes-{gone.pid}-x", f"kept-{gone.pid}-x")]
+        for folder in left + others:
+            (folder / "slot").mkdir(parents=True)
+        os.utime(older, (1e9, 1e9))
+        folders.sweep()
+        assert set(tmp_path.iterdir()) == {*others, Path(mine)}
 
 
 def test_two_graders_do_not_share_a_folder_and_a_log_tells_the_steps(tmp_path):
