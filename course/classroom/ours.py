@@ -52,7 +52,7 @@ class Ours:
         except (OSError, submission.BadNotebook):
             return Compared()
         except Exception as error:  # whatever a file is made to do to its reader, it ends nobody's run
-            log.warning("%s cannot be compared: %s: %s", path, type(error).__name__, error)
+            log.warning("%r cannot be compared: %s", str(path), type(error).__name__)
             return Compared()
         stubs = self.stubs(chapter) or {}
         if all(source.strip() == stubs.get(number, "").strip() for number, source in answers):

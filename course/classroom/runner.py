@@ -323,7 +323,7 @@ def work(todo, done, references, results, modules, options, say):
                 result = conclude(task, report, reference, judge.judge, options)
                 results.save(result, reference.key.stem)
                 log.info("%r, chapter %s: %s, %.1f s %s", task[0].student, task[0].chapter, result["status"],
-                         result["seconds"], result["reason"])  # fmt: skip
+                         result["seconds"], layout.printable(result["reason"]))  # fmt: skip
                 done.append(result)
                 say("graded", result)
     except (ClusterError, ResultsError) as error:
@@ -334,7 +334,7 @@ def find_the_one_to_blame(task, report, reference, crew, judge, options):
     """The report on a submission for which the grader has failed twice. Where its self-test passes, it is the
     submission's doing: each answer is run by itself, and those that end the grader again have crashed."""
     one, wanted, *_ = task
-    log.warning("%r, chapter %s: %s", one.student, one.chapter, report["reason"])
+    log.warning("%r, chapter %s: %s", one.student, one.chapter, layout.printable(report["reason"]))
     try:
         self_test(reference, crew, judge, options)
     except GraderError as error:

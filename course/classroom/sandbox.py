@@ -237,7 +237,7 @@ class SandboxedKernel(WatchedKernel):
         self.kc.context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
         self.kc.context.setsockopt(zmq.RCVHWM, QUEUE)
         self.kc.context.setsockopt(zmq.LINGER, 0)  # never wait to deliver something to a kernel that is gone
-        self.kc.start_channels(hb=False)
+        self.kc.start_channels(stdin=False, control=False, hb=False)  # what nobody reads would fill the memory
         try:
             self.kc.wait_for_ready(timeout=START_SECONDS)
             self._ensure_iopub_up()

@@ -274,7 +274,7 @@ class Kernels:
         if request["do"] == "kill":
             self.end(pid)
         elif alive:
-            os.kill(pid, signal.SIGINT)
+            _signal(pid, signal.SIGINT)
         return {"done": True}
 
     def look_after(self):
@@ -291,8 +291,14 @@ class Kernels:
     def end(self, kernel):
         """Kill a kernel, and with it all that it started."""
         if kernel in self.running:
-            os.kill(kernel, signal.SIGKILL)
+            _signal(kernel, signal.SIGKILL)
             os.waitpid(self.running.pop(kernel)[0], 0)
+
+
+def _signal(kernel, number):
+    """Send a signal to a kernel, which may have ended a moment ago."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(kernel, number)
 
 
 def reply(message):

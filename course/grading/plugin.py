@@ -110,7 +110,8 @@ class WatchedKernel(RunningKernel):
     def next_output(self, timeout):
         """The next message about what a cell does. Raises Empty, and Flood where the cell has sent too much."""
         message = self.kc.get_iopub_msg(timeout=timeout)
-        self.bytes += MESSAGE_BYTES + len(str(message["content"]))
+        self.bytes += MESSAGE_BYTES + len(str(message["content"])) + sum(map(len, message["buffers"]))
+        message["buffers"] = []  # of a widget's pictures and the like: nobody looks at them
         if self.limit and self.bytes > self.limit:
             raise Flood(f"it printed more than {self.limit // 1_000_000} MB: take out the print")
         message["content"] = tidy(message["msg_type"], message["content"])

@@ -500,6 +500,13 @@ ANSWERS = {
         ),
         NOT_PASSED,
     ),
+    "buffers of a message": (
+        wrong(
+            "k = get_ipython().kernel\nwhile True: k.session.send(k.iopub_socket, 'comm_msg', content={}, "
+            "parent=k.get_parent(), buffers=[bytes(7 * 10**6)] * 9)"
+        ),
+        LOST,
+    ),
     "a header of very many dates": (
         sending("stream", "{'name': 'stdout', 'text': 'x'}").replace(
             "content=",
