@@ -51,7 +51,7 @@ measure: $(READY)  ## record the figures of the quick budget, seeds 0 to 4
 	@$(BIN)/course measure $(CHAPTERS)
 
 hostile: $(READY)  ## grade a class of attackers, and hold that none of them gains anything
-	HOSTILE_ALL=1 $(BIN)/python -m pytest -q tests/classroom/test_hostile.py
+	HOSTILE_ALL=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/classroom/test_hostile_*.py
 
 nbgrader: $(READY)  ## hold that nbgrader, in an environment of its own, gives the same verdicts
 	@test -x .venv-nbgrader/bin/nbgrader || { $(BIN)/python -m venv .venv-nbgrader \

@@ -2,18 +2,19 @@
 
     .venv/bin/python benchmarks/classroom.py [--chapter 03] [--students 500] [--kills 20] [--jobs 2] [--keep DIR]
 
-Makes submissions of mixed kind (right, right in another way, each known mistake, blank, crashing, endless, broken
-files), grades them undisturbed, then again with the grader killed by SIGKILL at random moments and resumed each time,
-and holds that every submission has exactly one result, equal to that of the undisturbed run. Prints a table. TEST_SEED
-repeats a run.
+Makes submissions of mixed kind (right, right in another way, each known mistake, blank, crashing, endless, hostile,
+broken files) and grades them undisturbed; then again, with SIGKILL at random moments for the main process, a worker or
+a sandbox, and the same command given again where the main process is gone. Holds of both that every submission has one
+result and one row, that every score is what its answers are worth, and that no process and no temporary folder is left.
+Prints a table. TEST_SEED repeats a run.
 """
 
 import argparse
+import csv
 import json
 import os
 import random
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -38,8 +39,22 @@ SHARES = {
     "crashing": 8,
     "endless": 2,
     "exiting": 2,
+    "hostile": 5,
     "broken": 5,
 }
+WORTH = ("right", "alternative")  # the kinds of answers that score
+LEFT = "sleep 98760"  # what a hostile answer leaves behind, and a number
+HOSTILE = (
+    "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass\n",
+    "b = []\nwhile True: b.append(bytearray(10**7))\n",
+    "while True: print('x' * 10_000)\n",
+    "import os, subprocess\nsubprocess.Popen(['sleep', '98760'], start_new_session=True)\n",
+    "import os, signal\nos.kill(-1, signal.SIGKILL)\n",
+    "import threading\nfor _ in range(9): threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()\n",
+    "import course.exercises.asking as a\na.hand_over = lambda *_: print('exercise handed over')\n",
+    "k = get_ipython().kernel\nwhile True: k.session.send(k.iopub_socket, 'comm_msg', {'x': 'x' * 9000})\n",
+    "x = open('/tmp/x', 'wb')\nwhile True: x.write(bytes(10**6))\n",
+)
 
 
 def answer_sources(chapter):
@@ -58,31 +73,39 @@ def answer_sources(chapter):
             "crashing": [first + f"def {name}(*args, **kwargs):\n    return [][len(args)]\n"],
             "endless": [first + f"def {name}(*args, **kwargs):\n    while True:\n        pass\n"],
             "exiting": [first + "import os\nos._exit(1)\n"],
+            "hostile": [f"{first}{attack}def {name}(*args, **kwargs):\n    return 0\n" for attack in HOSTILE],
         }
     return found
 
 
 def make_class(chapter, folder, students, rng, kinds=tuple(SHARES)):
-    """Write the submissions; one in three students mixes kinds from exercise to exercise."""
-    names, weights = list(kinds), [SHARES[kind] for kind in kinds]
+    """Write the submissions; one in three students mixes kinds from exercise to exercise. Returns, by student, the kind
+    and the exercises that are right."""
+    names, weights, right = list(kinds), [SHARES[kind] for kind in kinds], {}
     kinds = answer_sources(chapter)
     blank = load_notebook(chapter.notebook)
     for student in range(students):
         (kind,) = rng.choices(names, weights)
-        path = folder / f"student{student:03d}" / chapter.notebook.name
+        name = f"student{student:03d}"
+        path = folder / name / chapter.notebook.name
         path.parent.mkdir(parents=True)
+        right[name] = kind, set()
         for cell in blank.cells:
             if chapters.role(cell) == "answer":
+                number = cell.metadata.course.exercise
                 mixed = kind in ("right", "alternative", "mistaken") and student % 3 == 0
                 of = rng.choice(("right", "alternative", "mistaken")) if mixed else kind
-                first = cell.metadata.course.exercise == min(kinds)
-                if kind in ("endless", "exiting") and not first:  # one such exercise is enough for one student
+                # One such exercise is enough for one student.
+                if kind in ("endless", "exiting", "hostile") and number != min(kinds):
                     of = "right"
-                cell.source = rng.choice(
-                    kinds[cell.metadata.course.exercise].get(of, kinds[cell.metadata.course.exercise]["right"])
-                )
+                of = of if kinds[number].get(of) else "right"
+                cell.source = rng.choice(kinds[number][of])
+                right[name][1].update({number} if of in WORTH else ())
         text = nbformat.writes(blank)
-        path.write_text(text[: rng.randrange(len(text))] if kind == "broken" else text, encoding="utf-8")
+        if kind == "broken":
+            text = text[: rng.randrange(len(text))]
+        path.write_text(text, encoding="utf-8")
+    return right
 
 
 def command(class_folder, out, jobs, seed_file):
@@ -90,25 +113,26 @@ def command(class_folder, out, jobs, seed_file):
     return [*words, "--jobs", str(jobs), "--seed-file", str(seed_file)]
 
 
-class MemoryWatch(threading.Thread):
-    """The memory of a process with all its children, in MiB, once a second."""
+class Watch(threading.Thread):
+    """A process with all its children, looked at once a second: the memory of both in MiB, and which there were."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
-        self.process, self.samples, self.grader = psutil.Process(pid), [], []
+        self.process, self.samples, self.grader, self.seen = psutil.Process(pid), [], [], set()
 
     def run(self):
         while True:
             try:
-                own = self.process.memory_info().rss
-                total = own
-                for child in self.process.children(recursive=True):
-                    try:
-                        total += child.memory_info().rss
-                    except psutil.Error:
-                        pass
+                own = total = self.process.memory_info().rss
+                family = self.process.children(recursive=True)
             except psutil.Error:
                 return
+            self.seen |= {self.process, *family}
+            for child in family:
+                try:
+                    total += child.memory_info().rss
+                except psutil.Error:
+                    pass
             self.grader.append(own / 2**20)
             self.samples.append(total / 2**20)
             time.sleep(1)
@@ -126,34 +150,83 @@ def verdicts(out):
     return found
 
 
-def undisturbed(folder, out, jobs, seed_file):
-    """Grade once; seconds, and the memory watched meanwhile."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command(folder, out, jobs, seed_file), stdout=subprocess.DEVNULL)
-    watch = MemoryWatch(process.pid)
+def faults(out, right):
+    """What is wrong with the results of a class of which is known what is right: sentences."""
+    found = verdicts(out)
+    with (out / "grades.csv").open(encoding="utf-8", newline="") as stream:
+        rows = [row["student_id"] for row in csv.DictReader(stream)]
+    if sorted(rows) != sorted(right) or found.keys() != right.keys():
+        yield f"{len(rows)} rows and {len(found)} results for {len(right)} submissions"
+    for student, (kind, exercises) in right.items():
+        status, rows = found.get(student, ("nothing", ()))
+        scored = {number for number, _, points, *_ in rows if points}
+        # Who attacks the own kernel may lose by it what else is right there.
+        exact = scored == exercises or kind == "hostile" and scored < exercises
+        if status != "invalid" if kind == "broken" else status != "graded" or not exact:
+            yield f"{student}, {kind}: {status}, {rows}; right are {sorted(exercises)}"
+
+
+def left(seen, scratch):
+    """What a grader has left that ended: sentences. seen: the processes that there were. Waits for those to end."""
+    deadline = time.monotonic() + 60
+    while (alive := [p for p in seen if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.5)
+    yield from (f"a process is left: {p}" for p in alive)
+    yield from (f"a process is left: {p}" for p in psutil.process_iter() if LEFT in said(p))
+    yield from (f"a folder is left: {path.name}" for path in scratch.iterdir())
+
+
+def said(process):
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def start(words, scratch):
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"TMPDIR": str(scratch)}
+    )
+    watch = Watch(process.pid)
     watch.start()
+    return process, watch
+
+
+def undisturbed(words, scratch):
+    """Grade once; seconds, and the processes watched meanwhile."""
+    began = time.perf_counter()
+    process, watch = start(words, scratch)
     if process.wait():
         sys.exit(f"the undisturbed run ended with {process.returncode}")
     return time.perf_counter() - began, watch
 
 
-def disturbed(folder, out, jobs, seed_file, kills, seconds, rng):
-    """Grade with SIGKILL at random moments; how often it was killed before the end."""
-    done = 0
+def disturbed(words, scratch, kills, seconds, rng):
+    """Grade with SIGKILL at random moments; how often whom, and the processes that there were."""
+    killed, seen = dict.fromkeys(("main process", "worker", "sandbox"), 0), set()
+    process, watch = start(words, scratch)
     for _ in range(kills):
-        process = subprocess.Popen(
-            command(folder, out, jobs, seed_file), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
         try:
             process.wait(rng.uniform(1, 2 * seconds / kills + 10))
+            break  # it is done
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
+            whom = rng.choice(list(killed))
+            parts = {"worker": "course.classroom.worker", "sandbox": "bwrap"}
+            family = [p for p in psutil.Process(process.pid).children(True) if parts.get(whom, "?") in said(p)]
+            if family:
+                rng.choice(family).kill()
+                killed[whom] += 1
+                continue
+            process.kill()
             process.wait()
-            done += 1
-    final = subprocess.run(command(folder, out, jobs, seed_file), stdout=subprocess.DEVNULL)
-    if final.returncode:
-        sys.exit(f"the last run ended with {final.returncode}")
-    return done
+            killed["main process"] += 1
+            seen |= watch.seen
+            process, watch = start(words, scratch)
+    if process.wait():
+        sys.exit(f"the last run ended with {process.returncode}")
+    return killed, seen | watch.seen
 
 
 def main():
@@ -172,32 +245,33 @@ def main():
     work = options.keep or Path(tempfile.mkdtemp())
     work.mkdir(parents=True, exist_ok=True)
     folder, seed_file = work / "class", work / "secret-seed"
-    make_class(chapter, folder, options.students, rng)
-    seconds, watch = undisturbed(folder, work / "undisturbed", options.jobs, seed_file)
-    expected = verdicts(work / "undisturbed")
-    if len(expected) != options.students:
-        sys.exit(f"{len(expected)} results for {options.students} submissions")
+    right = make_class(chapter, folder, options.students, rng)
+    scratch = work / "tmp"
+    scratch.mkdir(exist_ok=True)
+    out = work / "undisturbed"
+    seconds, watch = undisturbed(command(folder, out, options.jobs, seed_file), scratch)
+    wrong = [*faults(out, right), *left(watch.seen, scratch)]
     machine = recording.machine()["device"]
     print(f"\n{options.students} submissions of chapter {options.chapter}, {options.jobs} at a time, on {machine}\n")
-    third = len(watch.samples) // 3
-    early, late = statistics.median(watch.samples[third : 2 * third]), statistics.median(watch.samples[2 * third :])
-    grader = [statistics.median(watch.grader[third : 2 * third]), statistics.median(watch.grader[2 * third :])]
+    moments = [int(share * (len(watch.samples) - 1)) for share in (0.25, 0.5, 0.75, 0.95)]
     print("| | |\n|---|---|")
-    print(f"| wall | {seconds:.0f} s, {options.students / seconds * 60:.0f} submissions a minute |")
-    print(f"| memory of all processes, second and last third (medians) | {early:.0f} and {late:.0f} MB |")
-    print(f"| memory of the grader's main process, likewise | {grader[0]:.0f} and {grader[1]:.0f} MB |", flush=True)
+    print(f"| wall | {seconds:.0f} s, {seconds / options.students:.2f} s a submission |")
+    for name, samples in (("all processes", watch.samples), ("the grader's main process", watch.grader)):
+        near = [f"{statistics.median(samples[max(0, at - 5) : at + 6]):.0f}" for at in moments]
+        print(f"| memory of {name}, MB, after a quarter, half, three quarters and at the end | {', '.join(near)} |")
+    print(f"| without a kill: results that are not as they must be, and what is left | {len(wrong)} |", flush=True)
     if options.kills:
-        killed = disturbed(folder, work / "disturbed", options.jobs, seed_file, options.kills, seconds, rng)
-        again = verdicts(work / "disturbed")
-        different = {s for s in expected.keys() | again.keys() if expected.get(s) != again.get(s)}
-        print(f"| killed and resumed | {killed} times |")
-        print(f"| results that differ from the undisturbed run | {len(different)} of {len(expected)} |")
-        for student in sorted(different)[:5]:
-            print(f"\n{student}: {expected.get(student)}\n  then: {again.get(student)}")
-        if different:
-            sys.exit(1)
+        out = work / "disturbed"
+        killed, seen = disturbed(command(folder, out, options.jobs, seed_file), scratch, options.kills, seconds, rng)
+        more = [*faults(out, right), *left(seen, scratch)]
+        print(f"| killed | {', '.join(f'{whom} {count} times' for whom, count in killed.items())} |")
+        print(f"| with kills: results that are not as they must be, and what is left | {len(more)} |")
+        wrong += more
+    for sentence in wrong[:20]:
+        print(f"\n{sentence}")
     if not options.keep:
         shutil.rmtree(work)
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from helpers import point_at
 
 from course.authoring import build, chapters, plugin, release
 
+pytest.register_assert_rewrite("hostile")
 SMALL = Path(__file__).parent / "small"
 os.environ["COURSE_PROGRESS"] = "off"  # what tests check is no learner's progress
 

@@ -1,10 +1,10 @@
 """A Dask cluster's machines as workers: what this machine asks of them, and what they run."""
 
 import base64
-import tempfile
 from concurrent.futures import Future
 from pathlib import Path
 
+from course.classroom import folders
 from course.classroom.sandbox import available
 from course.classroom.workers import Crew, Pool
 from course.grading.submission import SIZE_LIMIT
@@ -76,7 +76,7 @@ def run_there(asked, job, notebook):
     pool = get_worker().plugins[NAME].pool
     if pool.setup.sandboxed and (why := available()):
         raise RuntimeError(f"this machine cannot lock submissions in: {why}")
-    with tempfile.TemporaryDirectory(prefix="course-") as folder:
+    with folders.temporary() as folder:
         path = Path(folder) / Path(job["path"]).name
         path.write_bytes(base64.b64decode(notebook))
         return pool.run(asked, job | {"path": str(path)})

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import time
 
 from course.classroom import lms, roster, rules, runner, sandbox, sealed, similarity
 from course.classroom.report import words, writing
@@ -11,6 +12,34 @@ NOT_SANDBOXED = (
     "NOT SANDBOXED: these notebooks run as you, with your files and your network. Stop now (Ctrl+C) unless you trust "
     "every one of them."
 )
+LINES, LINE_SECONDS = 10, 30  # of progress in a whole run, and between two where that is too slow
+
+
+class Lines:
+    """Progress in plain lines, for where no bar is seen: a file, a pipe, a job's log. A line at each station, then one
+    for each tenth of the work, and where that takes long, one every LINE_SECONDS. say: prints one. clock: seconds."""
+
+    def __init__(self, say, clock=time.monotonic):
+        self.say, self.clock = say, clock
+        self.done = self.of = 0
+        self.began = self.last = clock()
+
+    def begin(self, count):
+        self.of = count
+        if count:
+            self.say(f"Starting the workers and testing the grader; {count} to grade")
+
+    def tested(self, chapter):
+        self.say(f"Chapter {chapter}: the grader's self-test has passed")
+        self.began = self.last = self.clock()
+
+    def graded(self):
+        self.done, now = self.done + 1, self.clock()
+        if self.done * LINES // self.of == (self.done - 1) * LINES // self.of and now < self.last + LINE_SECONDS:
+            return
+        self.last, speed = now, self.done / max(now - self.began, 0.1)
+        left = f", about {words.duration((self.of - self.done) / speed)} left" if self.done < self.of else ""
+        self.say(f"{self.done} of {self.of} graded, {60 * speed:.0f} a minute{left}")
 
 
 def choose_wall(required):
@@ -42,9 +71,11 @@ def grade(options, class_key, rules_file, roster_file, console):
         console.print(Text(NOT_SANDBOXED, style="bold white on red"))
     options.out.mkdir(parents=True, exist_ok=True)
     columns, submissions, remarks = ("{task.description}", "{task.fields[rate]}"), [], []
+    lines = Lines(lambda text: None if console.is_terminal else console.print(text, markup=False, highlight=False))
+    lines.say(f"Reading {words.name(options.submissions)}")
     with Progress(
         TextColumn(columns[0]), BarColumn(), MofNCompleteColumn(), TextColumn(columns[1]), TimeRemainingColumn(),
-        console=console, transient=True,
+        console=console, transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("Reading", total=None, rate="")
 
@@ -59,14 +90,19 @@ def grade(options, class_key, rules_file, roster_file, console):
                 remarks.append(what[0])
                 console.print(Text(what[0], style="bold yellow"))
             elif event == "sealing":
+                lines.say(f"Sealing chapter {what[0]}")
                 bar.update(task, description=f"Sealing chapter {what[0]}")
             elif event == "begin":
                 todo, done = what
                 if done:
                     console.print(f"{len(done)} were graded before and stand; {len(todo)} to grade")
+                lines.begin(len(todo))
                 bar.update(task, description="Testing the grader", total=len(todo))
+            elif event == "tested":
+                lines.tested(*what)
             elif event == "graded":
                 (result,) = what
+                lines.graded()
                 speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
                 rate = f"{60 * speed:.0f}/min" if speed else ""
                 bar.update(task, advance=1, description=words.name(result["student"], 30), rate=rate)

@@ -1,6 +1,7 @@
 """What of a hand-in is the course's own: its reference, which earns nobody anything, and its blank notebooks."""
 
 import hashlib
+import logging
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 
@@ -10,6 +11,7 @@ from course.lesson import settings
 
 MOST_BYTES = 4 * 2**20  # of a notebook that is looked into; a chapter with every figure in it is under 2 MB
 LONGER = 4  # times as long as the reference's, an answer is another one; so no long one is parsed here
+log = logging.getLogger("course.grader")
 
 
 @dataclass
@@ -48,6 +50,9 @@ class Ours:
                 return Compared("it is the course's own file, byte by byte")
             answers = _answers(submission.read_cells(path, notes.append))
         except (OSError, submission.BadNotebook):
+            return Compared()
+        except Exception as error:  # whatever a file is made to do to its reader, it ends nobody's run
+            log.warning("%r cannot be compared: %s", str(path), type(error).__name__)
             return Compared()
         stubs = self.stubs(chapter) or {}
         if all(source.strip() == stubs.get(number, "").strip() for number, source in answers):

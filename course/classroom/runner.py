@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import secrets
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -13,7 +12,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 from course import __version__
-from course.classroom import layout
+from course.classroom import folders, layout
 from course.classroom.cluster import Cluster, ClusterError
 from course.classroom.judge import Judge
 from course.classroom.ours import Compared, Ours
@@ -173,7 +172,7 @@ def self_test(reference, crew, judge, options):
     key, wanted = reference.key, list(reference.key.exercises)
     asked = crew.share(reference.asked)
     for answers, right in ((key.solutions, True), (reference.stubs, False)):
-        with tempfile.TemporaryDirectory(prefix="course-") as folder:
+        with folders.temporary() as folder:
             path = Path(folder) / "self-test.ipynb"
             cells = [{"cell_type": "code", "metadata": {}, "source": source} for source in answers.values()]
             path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
@@ -194,8 +193,8 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
 
     class_key: gives the class's ChapterKey for a chapter's number and a function that reads the secret, or makes it,
     for keys that are drawn now. say: called with an event's name and what belongs to it: ("sealing", chapter),
-    ("remark", sentence on the class), ("found", submissions, unread), ("begin", to do, already done), ("graded",
-    result). Raises GraderError. A killed run goes on where it stopped.
+    ("remark", sentence on the class), ("found", submissions, unread), ("begin", to do, already done), ("tested",
+    chapter), ("graded", result). Raises GraderError. A killed run goes on where it stopped.
     """
     stems = {number: keys.load(number).stem for number in keys.known()}
     results = Results(options.out)
@@ -204,7 +203,9 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
             stack.enter_context(results.taken())
         except ResultsError as error:
             raise GraderError(str(error)) from None
-        workspace = stack.enter_context(tempfile.TemporaryDirectory(prefix="course-"))
+        folders.sweep()
+        stack.callback(folders.sweep)  # also what workers have left that were killed
+        workspace = stack.enter_context(folders.temporary())
         secret = cache(partial(read_secret, options.seed_file or options.out / "secret-seed"))
         references = {}
 
@@ -312,6 +313,7 @@ def work(todo, done, references, results, modules, options, say):
             for number, reference in references.items():
                 self_test(reference, crew, judge.judge, options)
                 log.info("chapter %s: the reference passes, the blank notebook does not", number)
+                say("tested", number)
             shared = {number: crew.share(reference.asked) for number, reference in references.items()}
             jobs = ((task, shared[task[0].chapter], job(task[0].path, task[1], options)) for task in todo)
             for task, report in crew.run(jobs):
@@ -321,7 +323,7 @@ def work(todo, done, references, results, modules, options, say):
                 result = conclude(task, report, reference, judge.judge, options)
                 results.save(result, reference.key.stem)
                 log.info("%r, chapter %s: %s, %.1f s %s", task[0].student, task[0].chapter, result["status"],
-                         result["seconds"], result["reason"])  # fmt: skip
+                         result["seconds"], layout.printable(result["reason"]))  # fmt: skip
                 done.append(result)
                 say("graded", result)
     except (ClusterError, ResultsError) as error:
@@ -332,7 +334,7 @@ def find_the_one_to_blame(task, report, reference, crew, judge, options):
     """The report on a submission for which the grader has failed twice. Where its self-test passes, it is the
     submission's doing: each answer is run by itself, and those that end the grader again have crashed."""
     one, wanted, *_ = task
-    log.warning("%r, chapter %s: %s", one.student, one.chapter, report["reason"])
+    log.warning("%r, chapter %s: %s", one.student, one.chapter, layout.printable(report["reason"]))
     try:
         self_test(reference, crew, judge, options)
     except GraderError as error:

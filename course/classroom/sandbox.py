@@ -12,20 +12,19 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
 import zmq
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 
+from course.classroom import folders
 from course.grading.plugin import WatchedKernel
 
 PACKAGE = Path(__file__).resolve().parent.parent
-PREFIX = "course-kernels-"
 FIRST_UID = 61_000  # the grader that runs as root drops to one of these, a worker each
 MESSAGE_BYTES = 8_000_000  # one message from a kernel; more is cut off with the connection
 QUEUE = 100  # messages that wait to be read
 START_SECONDS = 60
-LONGEST_FOLDER = 107 - len(f"/{PREFIX}4194304-12345678/1000000/s-5")  # a socket's path has at most 107 characters
+LONGEST_FOLDER = 107 - len("/course-kernels-4194304-12345678/1000000/s-5")  # a socket's path has at most 107 characters
 DENIED = (
     ". This system keeps ordinary programs from making user namespaces, as Ubuntu does from 23.10 on (AppArmor). Give "
     "bubblewrap the right: write a profile /etc/apparmor.d/bwrap that holds 'abi <abi/4.0>, include <tunables/global> "
@@ -129,27 +128,18 @@ def environment():
     }
 
 
-def sweep():
-    """Remove the folders of graders that were killed before they could."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        owner = folder.name.removeprefix(PREFIX).split("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 class Zygote:
     """A running zygote, as the grader talks to it. A context manager; leaving it ends every kernel."""
 
     def __init__(self, worker=0, modules=("keras",), limits=None, sandboxed=True):
         self.limits = limits or Limits()
-        sweep()
+        folders.sweep()
         if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
             raise SandboxError(
                 f"the name of the folder for temporary files, {tempfile.gettempdir()}, is too long for the sockets in "
                 "it: set TMPDIR to a folder with a short name, such as /tmp"
             )
-        # With our number, so that `sweep` can tell whose it was.
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=folders.prefix("kernels")))
         self.slots = 0
         self.owner = FIRST_UID + worker if os.geteuid() == 0 else None
         if self.owner:  # mkdtemp's folder is its owner's alone
@@ -252,7 +242,7 @@ class SandboxedKernel(WatchedKernel):
         self.kc.context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
         self.kc.context.setsockopt(zmq.RCVHWM, QUEUE)
         self.kc.context.setsockopt(zmq.LINGER, 0)  # never wait to deliver something to a kernel that is gone
-        self.kc.start_channels(hb=False)
+        self.kc.start_channels(stdin=False, control=False, hb=False)  # what nobody reads would fill the memory
         try:
             self.kc.wait_for_ready(timeout=START_SECONDS)
             self._ensure_iopub_up()

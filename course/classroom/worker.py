@@ -14,7 +14,7 @@ from functools import cached_property
 import nbformat
 import pytest
 
-from course.classroom import processes, sandbox
+from course.classroom import folders, processes, sandbox
 from course.exercises import keys
 from course.exercises.asking import MIME
 from course.grading import plugin, running, submission
@@ -213,7 +213,9 @@ def run(job, zygote):
 def _ask(job, cells, zygote, secret):
     """The Report on a job's exercises, with the cases of one kind, in a kernel of its own."""
     collector = _Collect(job, cells, zygote, secret)
-    printed = running.run(collector)  # on a file of its own; the submission itself is only ever read as data
+    printed = running.run(
+        collector, prefix=folders.prefix("grading")
+    )  # on a file of its own; the submission itself is only ever read as data
     report = collector.report
     if report.status == "ran" and set(report.exercises) != set(job.exercises):
         report.status, report.reason = "fault", f"no verdict for every exercise: {printed[-800:]}"

@@ -41,7 +41,7 @@ class Worker:
             report = self.attempt(job)
             if report["status"] != "fault" or self.closed:
                 break
-            log.warning("worker %d: %s", self.number, report["reason"])
+            log.warning("worker %d: %r", self.number, report["reason"])
             self.stop()
         return report
 

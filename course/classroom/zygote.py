@@ -1,9 +1,10 @@
 """Inside the sandbox: a process that has Keras loaded and forks a kernel for each submission.
 
 Loading TensorFlow takes seconds, a fork milliseconds. Each kernel gets namespaces of its own (user, mount, process,
-IPC, host name), an empty temporary folder and home, limits, and no capability; it sees no other process, and dies
-with all it started when its first process is killed. Nothing that it can write to is there for the next one. The zygote
-only ever imports: no operation runs in it, so that its threads' state may be forked.
+IPC, host name, and a network in which not even the loopback is up), an empty temporary folder and home, limits, and no
+capability; it sees no other process, and dies with all it started when its first process is killed. Nothing that it can
+write to is there for the next one. The zygote only ever imports: no operation runs in it, so that its threads' state
+may be forked.
 
 It is told what to do in lines of JSON on its standard input, and answers each with one line on its standard output:
 
@@ -28,10 +29,11 @@ from course.classroom.syscalls import call, libc, refuse_calls
 CONNECTIONS = "/conn"  # a folder per slot, shared with the grader; a kernel sees only its own, as RUN
 RUN = "/run/kernel"
 HOME = "/run/home"
-NEW_NAMESPACES = 0x00020000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000  # NEWNS, UTS, IPC, USER, PID
+NEW_NAMESPACES = 0x7C020000  # NEWNS, UTS, IPC, USER, PID, NET
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
 START_SECONDS = 30
+SOCKET_KIB = 300  # at most in a socket's buffers, as Linux makes them
 WATCH_SECONDS = 0.1  # between two looks at the memory of the kernels
 WHY = {  # what a learner is told of the signal that ended a kernel
     signal.SIGXCPU: "its processor time is used up",
@@ -79,16 +81,30 @@ def memory_of(kernel, most):
     """MiB that a kernel and all that it started use, with what they share among them counted once; the kernel's own
     libraries are not counted. Where `most` cannot be reached, the answer is a larger number that costs less to find."""
     processes, pages = family(kernel), 0
+    kept = kept_for(processes)
     for pid in processes:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/statm") as stream:
             pages += int(stream.read().split()[1])
-    if (resident := pages * resource.getpagesize() / 2**20) <= most:
+    if (resident := kept + pages * resource.getpagesize() / 2**20) <= most:
         return resident
     kib = 0
     for pid in processes:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as stream:
             found = dict(line.split()[:2] for line in stream if line.endswith("kB\n"))
             kib += sum(int(found.get(name, 0)) for name in ("Pss_Anon:", "Pss_Shmem:", "SwapPss:"))
+    return kept + kib / 1024
+
+
+def kept_for(processes):
+    """MiB that the system keeps for processes, and counts to none of them: page tables, which a terabyte needs of which
+    nothing was ever written, and sockets, also those that were closed before anybody read what was sent through them.
+    The first process is the first one in its network."""
+    kib = 0
+    for pid in processes:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as stream:
+            kib += sum(int(line.split()[1]) for line in stream if line.startswith("VmPTE:"))
+    with contextlib.suppress(OSError), open(f"/proc/{processes[0]}/net/protocols") as stream:
+        kib += SOCKET_KIB * sum(int(line.split()[2]) for line in stream if not line.startswith("protocol"))
     return kib / 1024
 
 
@@ -258,7 +274,7 @@ class Kernels:
         if request["do"] == "kill":
             self.end(pid)
         elif alive:
-            os.kill(pid, signal.SIGINT)
+            _signal(pid, signal.SIGINT)
         return {"done": True}
 
     def look_after(self):
@@ -275,8 +291,14 @@ class Kernels:
     def end(self, kernel):
         """Kill a kernel, and with it all that it started."""
         if kernel in self.running:
-            os.kill(kernel, signal.SIGKILL)
+            _signal(kernel, signal.SIGKILL)
             os.waitpid(self.running.pop(kernel)[0], 0)
+
+
+def _signal(kernel, number):
+    """Send a signal to a kernel, which may have ended a moment ago."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(kernel, number)
 
 
 def reply(message):

@@ -7,17 +7,29 @@ import re
 import textwrap
 
 MOST_LETTERS = 100_000  # of a cell that is read as Python: a parser takes a thousand times the memory of its text
+MOST_SEARCHED = 300_000  # letters of a notebook's cells that are read as Python to find a name; a chapter has 60,000
+MOST_DEPTH = 150  # of a cell's syntax tree; what walks it takes up to three calls for each level, of Python's 1,000
 EXERCISE = re.compile(r"^[ \t]*#[ \t]*exercise[ \t]+(\d+\.\d+)\b.*$", re.IGNORECASE | re.MULTILINE)
 
 
 def parsed(source):
-    """The statements of a cell, or None where it is no Python, or too long to be read."""
+    """The statements of a cell, or None where it is no Python, or too long or too deeply nested to be read."""
     if len(source) > MOST_LETTERS:
         return None
     try:
-        return ast.parse(source).body
+        body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+    return None if _deeper(body, MOST_DEPTH) else body
+
+
+def _deeper(nodes, most):
+    """Whether syntax trees have more than `most` levels."""
+    for _ in range(most):
+        nodes = [child for node in nodes for child in ast.iter_child_nodes(node)]
+        if not nodes:
+            return False
+    return True
 
 
 def defined_name(source):
@@ -30,6 +42,17 @@ def defines(source, name):
     """Whether a cell defines `name` at its top level."""
     body = parsed(source) or ()
     return any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name for node in body)
+
+
+def naming(sources, name):
+    """Those of the pairs (anything, source) whose source bears a name: as many as may be read as Python, in order."""
+    word, left = re.compile(rf"\b{re.escape(name)}\b"), MOST_SEARCHED
+    for pair in sources:
+        if len(pair[1]) <= MOST_LETTERS and word.search(pair[1]):
+            left -= len(pair[1])
+            if left < 0:
+                return
+            yield pair
 
 
 def compiles(source):

@@ -1,6 +1,7 @@
 """Files that are called notebooks and are damaged or something else: read where that is safe, and named for it."""
 
 import codecs
+import contextlib
 import json
 import re
 
@@ -17,7 +18,7 @@ OTHERS = (
     (rb"\x89PNG|\xff\xd8\xff|GIF8", "a picture, not a notebook", "hand in the .ipynb itself"),
     (rb"\xd0\xcf\x11\xe0|\{\\rtf", "an Office document, not a notebook", "hand in the .ipynb itself"),
     (
-        rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|svg|div|script)\b",
+        rb"(?:<\?xml[^>]*>\s*)?(?><!--.*?-->\s*)*+<(?:!doctype\s+html|html|head|body|svg|div|script)\b",
         "a saved web page, not a notebook",
         "download the file itself: in Jupyter and Colab by File > Download, on GitHub by the button Raw",
     ),
@@ -26,11 +27,14 @@ OTHERS = (
     (rb"L\x00\x00\x00\x01\x14\x02\x00", "a shortcut of Windows, not the notebook", "hand in the file that it leads to"),
     (rb"#!.*python|# %%|import \w|from \w+ import|def \w+\(|# Exercise", "a Python script", "hand in the .ipynb"),
 )
-CONFLICT = re.compile(
-    r"^<{7}(?: [^\n]*)?\n(?P<ours>.*?)(?:^\|{7}(?: [^\n]*)?\n.*?)?^={7}\n(?P<theirs>.*?)^>{7}(?: [^\n]*)?(?:\n|\Z)",
-    re.DOTALL | re.MULTILINE,
-)
 MARK = re.compile(r"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
+# The lines of a conflict: where one stands, and where the text goes on after it. "both" is what the sides share.
+MARKS = (
+    (re.compile(r"<{7}(?: .*)?"), "both", "ours"),
+    (re.compile(r"\|{7}(?: .*)?"), "ours", "base"),
+    (re.compile(r"={7}"), "ours base", "theirs"),
+    (re.compile(r">{7}(?: .*)?"), "theirs", "both"),
+)
 
 
 class Damaged(ValueError):
@@ -118,14 +122,12 @@ def _is_notebook(text):
 def _merged(text, note):
     """The notebook in a text with the marks of a merge that git left to a person: where both sides have the same cells,
     apart from outputs and counts, it does not matter which."""
-    text, sides = text.replace("\r\n", "\n"), []
+    text = text.replace("\r\n", "\n")
     line = text.count("\n", 0, MARK.search(text).start()) + 1
-    for side in ("ours", "theirs"):
-        try:
-            sides.append(_json(CONFLICT.sub(lambda found, side=side: found[side], text), lambda _: None))
-        except Damaged:
-            break
-    if len(sides) == 2 and not MARK.search(CONFLICT.sub("", text)) and _cells(sides[0]) == _cells(sides[1]) is not None:
+    sides = []
+    with contextlib.suppress(Damaged):
+        sides = [_json(side, lambda _: None) for side in _sides(text)]
+    if sides and _cells(sides[0]) == _cells(sides[1]) is not None:
         note(f"it holds the marks of a merge by git (line {line}), whose sides differ in outputs only; it was read")
         return sides[0]
     raise Damaged(
@@ -134,9 +136,33 @@ def _merged(text, note):
     )
 
 
+def _sides(text):
+    """The two texts between which a merge was to choose; none where its marks do not belong together. In one pass, for
+    there may be very many marks."""
+    kept, now = {"ours": [], "theirs": []}, "both"
+    for line in text.split("\n"):
+        for mark, before, after in MARKS:
+            if mark.fullmatch(line):
+                if now in before.split():
+                    now = after
+                    break
+                if MARK.match(line):
+                    return ()
+        else:
+            for side, lines in kept.items():
+                if now in (side, "both"):
+                    lines.append(line)
+    return tuple("\n".join(lines) for lines in kept.values()) if now == "both" else ()
+
+
 def _cells(raw):
     """What counts of a notebook's cells; None where there are none."""
     cells = raw.get("cells") if isinstance(raw, dict) else None
     if not isinstance(cells, list):
         return None
-    return [(c.get("cell_type"), "".join(map(str, c.get("source") or ""))) for c in cells if isinstance(c, dict)]
+    return [(c.get("cell_type"), _source(c.get("source"))) for c in cells if isinstance(c, dict)]
+
+
+def _source(source):
+    """A cell's text, whatever stands there for it: a text, or a list of its lines."""
+    return "".join(map(str, source)) if isinstance(source, (str, list)) else source

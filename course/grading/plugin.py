@@ -26,6 +26,7 @@ from course.grading import submission
 
 CELL_SECONDS = 60  # for a graded cell, unless --nbval-cell-timeout says otherwise
 RESTORE_SECONDS = 10
+MOST_TRACEBACK = 20_000  # letters of an exception's that are looked at, from its end
 CELL_BYTES = 1_000_000  # of output of a graded cell
 MESSAGE_BYTES = 200  # that a message counts beside its content
 READ_SECONDS = 10  # to interrupt a cell that takes too long, and to read what it has sent
@@ -117,7 +118,8 @@ class WatchedKernel(RunningKernel):
     def next_output(self, timeout):
         """The next message about what a cell does. Raises Empty, and Flood where the cell has sent too much."""
         message = self.kc.get_iopub_msg(timeout=timeout)
-        self.bytes += MESSAGE_BYTES + len(str(message["content"]))
+        self.bytes += MESSAGE_BYTES + len(str(message["content"])) + sum(map(len, message["buffers"]))
+        message["buffers"] = []  # of a widget's pictures and the like: nobody looks at them
         if self.limit and self.bytes > self.limit:
             raise Flood(f"it printed more than {self.limit // 1_000_000} MB: take out the print")
         message["content"] = tidy(message["msg_type"], message["content"])
@@ -460,7 +462,7 @@ class GradedCell(CourseCell):
         if shown is None:  # a magic's own failure is none on iopub
             where = " It must be the first line of its cell, above '# Exercise'" if "`%%" in str(error) else ""
             return f"{error}{where}"
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(shown.traceback))
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(shown.traceback)[-MOST_TRACEBACK:])
         lines = re.findall(r"^\s*Cell In\[[^\]]*\], line (\d+)", plain, re.MULTILINE)
         where = f" (line {lines[-1]} of the cell)" if lines else ""
         said = shown.evalue.splitlines()[0] if shown.evalue else ""

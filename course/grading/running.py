@@ -12,14 +12,15 @@ PLUGINS = ["nbval.plugin", "no:cacheprovider", "no:unraisableexception", "no:thr
 ARGUMENTS = ["-q", "--nbval-lax", "--noconftest", "-c", os.devnull, *(f"-p{name}" for name in PLUGINS)]
 
 
-def run(collector, *more):
+def run(collector, *more, prefix="course-"):
     """Run what a plugin collects, in this process; returns what pytest printed.
 
-    collector: a pytest plugin whose `pytest_collect_file` makes the notebook. more: further arguments. Settings of the
+    collector: a pytest plugin whose `pytest_collect_file` makes the notebook. more: further arguments. prefix: of a
+    temporary folder's name. Settings of the
     user (PYTEST_ADDOPTS and its like, plugins that are installed, a pytest.ini or conftest.py) change nothing.
     """
     noise = io.StringIO()
-    with _own_settings(), tempfile.TemporaryDirectory(prefix="course-") as folder:
+    with _own_settings(), tempfile.TemporaryDirectory(prefix=prefix) as folder:
         # pytest reads brackets and :: in a name as something else, so it gets a file of our own by name.
         stand_in = Path(folder) / "notebook.ipynb"
         stand_in.write_text("{}")

@@ -6,10 +6,11 @@ be compared with itself. `assemble` takes only the answer cells; everything else
 
 import contextlib
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course.exercises.cells import EXERCISE, MOST_LETTERS, compiles, defines, names_made, untouched
+from course.exercises.cells import EXERCISE, MOST_LETTERS, compiles, defines, names_made, naming, untouched
 from course.exercises.judging import PASSED
 from course.grading import damage
 
@@ -118,9 +119,10 @@ def chapter_of(path):
         if re.fullmatch(r"\d\d", number):
             return number
     sources = [source for _, source, _ in map(as_read, notebook["cells"])]
-    numbers = [m[1].split(".")[0] for source in sources for m in EXERCISE.finditer(source)]
+    found = (m[1].split(".")[0] for source in sources for m in EXERCISE.finditer(source))
+    numbers = Counter(f"{int(number):02d}" for number in found if len(number) <= 2)
     if numbers:
-        return f"{int(max(set(numbers), key=numbers.count)):02d}"
+        return numbers.most_common(1)[0][0]
     named = re.match(r"(\d{1,2})_", path.name)
     return f"{int(named[1]):02d}" if named else None
 
@@ -167,7 +169,8 @@ def _locate(number, name, code):
     if not found:
         found = [(i, source) for i, source, ids in code if cell_id(number) in ids and not EXERCISE.search(source)]
         if not found:
-            found = [(i, source) for i, source, _ in code if name and defines(source, name)]
+            pairs = [(i, source) for i, source, _ in code]
+            found = [pair for pair in naming(pairs, name) if defines(pair[1], name)] if name else []
         if found:
             note = f"the line '# Exercise {number}' is missing; the cell was recognised all the same"
     return found, note
@@ -277,8 +280,9 @@ def answered(key, cells):
 
 def elsewhere(cells, name, number):
     """What to tell a learner whose answer to an exercise uses a name that another cell makes; "" where none does."""
-    for position, (kind, source, _) in enumerate(cells, start=1):
-        if kind != "code" or any(found[1] == number for found in EXERCISE.finditer(source)):
+    code = [(i, source) for i, (kind, source, _) in enumerate(cells, start=1) if kind == "code"]
+    for position, source in naming(code, name):
+        if _marked(source, number):
             continue
         if line := names_made(source).get(name):
             return (

@@ -47,7 +47,7 @@ def world(small, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "work", work)
     monkeypatch.setattr(keying, "make", lambda *given: events.append("sealed") or make(*given))
 
-    def grade(rules="", roster="", folder="class", given=(), **more):
+    def grade(rules="", roster="", folder="class", given=(), terminal=False, **more):
         files = {}
         for name, text in (("rules.toml", rules), ("students.csv", roster)):
             files[name] = tmp_path / name if text else None
@@ -56,7 +56,10 @@ def world(small, tmp_path, monkeypatch):
         options = runner.Options(tmp_path / folder, tmp_path / "out", seed_file=tmp_path / "seed", **more)
         screen = io.StringIO()
         ruled = command.grade(
-            options, cli.class_keys(given, options.out), *files.values(), Console(file=screen, width=200)
+            options,
+            cli.class_keys(given, options.out),
+            *files.values(),
+            Console(file=screen, width=200, force_terminal=terminal),
         )
         return {r["student"]: r for r in ruled}, screen.getvalue()
 
@@ -70,6 +73,53 @@ def hand_in(small, folder, **changes):
 
 def rows(tmp_path, name="grades.csv"):
     return list(csv.DictReader((tmp_path / "out" / name).open(encoding="utf-8", newline="")))
+
+
+def test_where_no_bar_is_seen_lines_tell_how_far_it_is():
+    said, now = [], [0]
+    lines = command.Lines(said.append, lambda: now[0])
+    lines.begin(500)
+    now[0] = 8
+    lines.tested("90")
+    for _ in range(500):
+        now[0] += 1
+        lines.graded()
+    assert said[:3] == [
+        "Starting the workers and testing the grader; 500 to grade",
+        "Chapter 90: the grader's self-test has passed",
+        "30 of 500 graded, 60 a minute, about 8 minutes left",
+    ]
+    assert "50 of 500 graded, 60 a minute, about 8 minutes left" in said
+    assert said[-1] == "500 of 500 graded, 60 a minute" and len(said) < 2 + 10 + 500 / 30
+    said.clear()
+    lines = command.Lines(said.append, lambda: now[0])
+    lines.begin(0)
+    assert said == []
+    lines.begin(10_000)
+    for _ in range(10_000):  # in no time
+        lines.graded()
+    assert len(said) == 11
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_lines_stand_where_output_is_piped_and_nowhere_else(world, tmp_path, monkeypatch, terminal):
+    grade, _ = world
+    work = runner.work
+
+    def told(todo, done, references, results, modules, options, say):
+        say("tested", "90")
+        work(todo, done, references, results, modules, options, say)
+        for result in done:
+            say("graded", result)
+
+    monkeypatch.setattr(runner, "work", told)
+    _, said = grade(terminal=terminal)
+    told = ["Reading", "Sealing chapter 90", "Starting the workers", "self-test has passed", "3 of 3 graded"]
+    places = [said.find(words) for words in told]
+    if terminal:
+        assert max(places[3:]) < 0
+    else:
+        assert min(places) >= 0 and places == sorted(places) and "\x1b" not in said
 
 
 OVERRIDE = '[[override]]\nstudent = "ben"\nexercise = "90.1"\npoints = 0\nreason = "copied"\n'

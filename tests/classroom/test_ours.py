@@ -13,8 +13,12 @@ from course import cli
 from course.classroom import command, rules, runner
 from course.classroom.ours import Ours
 from course.exercises import keys
+from course.grading import submission
 
 OWN_ANSWER = "# Exercise 90.1\ndef twice(x):\n    y = x\n    return y + x\n"
+
+
+DEEP = f"# Exercise 90.1\ny = lambda: {'-' * 1100}1\n"
 
 
 @pytest.fixture
@@ -178,3 +182,15 @@ def test_an_instructor_is_never_sent_to_build_the_course(world, texts, monkeypat
     words = ["grade", "--submissions", str(world / "class"), "--out", str(world / "out")]
     result = CliRunner().invoke(cli.app, words)
     assert result.exit_code == 2 and "keys/90.json is damaged" in result.stderr and "course build" not in result.stderr
+
+
+def test_no_file_can_end_the_comparison(world, built_small, monkeypatch):
+    hand_in(world, f"anna/{NAME}", nbformat.writes(answered(built_small, _90_1=DEEP)))
+    hand_in(world, f"ben/{NAME}", "<<<<<<<\n=======\n" * 9999)
+    assert sorted(graded(world)[0]) == ["anna", "ben"]
+
+    def fails(*_):
+        raise RecursionError
+
+    monkeypatch.setattr(submission, "read_cells", fails)
+    assert sorted(graded(world)[0]) == ["anna", "ben"]

@@ -1,13 +1,18 @@
 """The sandbox and its workers where something goes wrong: what is said, and that nothing is left."""
 
+import contextlib
+import dataclasses
 import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import Future
+from pathlib import Path
+from queue import Empty
 from types import SimpleNamespace
 
 import nbformat
@@ -15,16 +20,16 @@ import psutil
 import pytest
 from helpers import NAME, WALL, answered, class_key, point_at, walled
 
-from course.classroom import results, runner, sandbox, syscalls, workers
+from course.classroom import folders, results, runner, sandbox, syscalls, workers
 from course.exercises import keys
 
 ALLOWED = {"x86_64": {"read": 0, "mmap": 9, "clone": 56, "execve": 59}, "aarch64": {"read": 63, "clone": 220}}
 
 
-def answer_of(machine, number, argument=0, mark=None):
+def answer_of(machine, number, *arguments, mark=None):
     """What the filter answers to a call: an interpreter of the few instructions that it is made of."""
     shown = {syscalls.NUMBER: number, syscalls.MACHINE: mark or syscalls.MACHINES[machine][0]}
-    shown[syscalls.FIRST_ARGUMENT] = argument
+    shown |= dict(zip(syscalls.ARGUMENTS, (*arguments, 0, 0, 0)))
     lines, at, value = syscalls.program(machine), 0, 0
     while True:
         code, yes, no, operand = lines[at]
@@ -42,7 +47,7 @@ def answer_of(machine, number, argument=0, mark=None):
 def test_the_filter_of_system_calls_refuses_what_it_names_and_nothing_else(machine):
     refused, numbers = syscalls.REFUSE | errno.EPERM, syscalls.MACHINES[machine][1]
     for name, number in numbers.items():
-        if name not in ("clone", "socket"):
+        if name not in syscalls.SOMETIMES:
             assert answer_of(machine, number) == refused, name
     assert all(answer_of(machine, number) == refused for number in syscalls.EVERYWHERE)
     assert all(answer_of(machine, number) == syscalls.ALLOW for number in ALLOWED[machine].values())
@@ -51,6 +56,8 @@ def test_the_filter_of_system_calls_refuses_what_it_names_and_nothing_else(machi
     assert answer_of(machine, numbers["clone"], 0x10000000) == refused  # a user namespace
     assert answer_of(machine, numbers["socket"], 1) == answer_of(machine, numbers["socket"], 16) == syscalls.ALLOW
     assert answer_of(machine, numbers["socket"], 40) == syscalls.REFUSE | errno.EAFNOSUPPORT
+    for level, option, wanted in ((1, 7, refused), (1, 8, refused), (1, 2, syscalls.ALLOW), (6, 7, syscalls.ALLOW)):
+        assert answer_of(machine, numbers["setsockopt"], 5, level, option) == wanted
     assert answer_of(machine, 0, mark=0x40000003) == refused  # a 32-bit program
 
 
@@ -87,6 +94,42 @@ def test_a_kernel_that_cannot_be_made_harms_no_other():
         while kernel.is_alive():
             time.sleep(0.1)
         assert kernel.why_ended() == "it crashed (segmentation fault)"
+        kernel.stop()
+
+
+PAGE_TABLES = """
+import ctypes, mmap
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+size = 1 << 39
+at = libc.mmap(None, ctypes.c_size_t(size), mmap.PROT_READ, 0x4022, -1, 0)
+import numpy
+numpy.ctypeslib.as_array(ctypes.cast(at, ctypes.POINTER(ctypes.c_uint8)), (size,))[:: 1 << 21].sum()
+"""
+SOCKETS = """
+import socket
+kept = []
+for number in range(10):
+    kept.append(socket.socket(socket.AF_UNIX))
+    kept[-1].bind(f"\\0{number}")
+    kept[-1].listen(4096)
+    for _ in range(200):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(f"\\0{number}")
+"""
+
+
+@walled
+@pytest.mark.parametrize("code", [PAGE_TABLES, SOCKETS], ids=["page tables", "sockets"])
+def test_what_the_system_keeps_for_a_kernel_is_memory_of_its(code):
+    with sandbox.Zygote(modules=["numpy"], limits=dataclasses.replace(WALL, memory_mb=400)) as zygote:
+        kernel = sandbox.SandboxedKernel(zygote, {}, None)
+        kernel.kc.execute(f"{code}\nimport time; time.sleep(20)")
+        while kernel.is_alive():
+            with contextlib.suppress(Empty):
+                message = kernel.kc.get_shell_msg(timeout=0.1)
+                assert message["content"]["status"] != "ok", "it was let live"
+        assert kernel.why_ended() == "it used more than 400 MB of memory"
         kernel.stop()
 
 
@@ -129,6 +172,21 @@ def test_a_submission_cannot_choose_to_be_a_fault_of_the_grader(small, monkeypat
     assert found["status"] == "ran" and crew.asked == [["90.1"], ["90.2"], ["90.3"]]
     states = {number: (row["state"], row["message"]) for number, row in found["exercises"].items()}
     assert states == {"90.1": ("wrong", "-"), "90.2": ("crashed", runner.BLAMED), "90.3": ("wrong", "-")}
+
+
+def test_what_killed_processes_have_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with folders.temporary() as mine:
+        older = tmp_path / f"course-kernels-{os.getpid()}-older"  # of another process that had our number before us
+        left = [tmp_path / f"course-kernels-{gone.pid}-abc", tmp_path / f"course-grading-{gone.pid}-x_1", older]
+        others = [tmp_path / name for name in ("course-work", f"course-notes-{gone.pid}-x", f"kept-{gone.pid}-x")]
+        for folder in left + others:
+            (folder / "slot").mkdir(parents=True)
+        os.utime(older, (1e9, 1e9))
+        folders.sweep()
+        assert set(tmp_path.iterdir()) == {*others, Path(mine)}
 
 
 def test_two_graders_do_not_share_a_folder_and_a_log_tells_the_steps(tmp_path):

@@ -2,16 +2,31 @@
 
 import random
 import re
-import time
+import types
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
+from re._constants import MAXREPEAT
+from re._parser import SubPattern, parse
 from zoneinfo import ZoneInfo
 
 import pytest
 from test_layout import CHAPTERS, notebook, put, zip_of, zipped
 
-from course.classroom.layout import LayoutError, discover
-from course.classroom.layout.patterns import bare, is_generic, read_names
+from course.classroom.layout import (
+    LayoutError,
+    archives,
+    chapters,
+    discover,
+    gradescope,
+    levels,
+    patterns,
+    reading,
+    texts,
+    times,
+)
+from course.classroom.layout.patterns import bare, is_generic
+from course.exercises import cells
+from course.grading import damage, submission
 
 METADATA = """submission_11:
   :submitters:
@@ -444,13 +459,56 @@ def test_words_of_work():
     assert not is_generic("1" * 40 + "x")
 
 
-def test_no_name_takes_long(seed):
-    began = time.process_time()  # which another program's work does not lengthen
-    for name in ("_" * 250, "1_" * 120, "a_1" * 80, " - " * 80, "copy of " * 30, "(1)" * 80, "x+" * 120, "1-1 - " * 40):
-        read_names([(name, True), (name, False), (name + ".ipynb", True)])
-        bare(name)
-        is_generic(name)
-    assert time.process_time() - began < 2
+def patterns_in(value):
+    """The compiled patterns in a module, or in what stands in one."""
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(value, patterns.Pattern):
+        yield from patterns_in(value.named)
+    elif isinstance(value, (dict, list, tuple)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from patterns_in(one)
+    elif isinstance(value, types.ModuleType):
+        for name, one in vars(value).items():
+            if not name.startswith("__") and not isinstance(one, types.ModuleType):
+                yield from patterns_in(one)
+
+
+def may_explode(tree, repeated=False):
+    """Whether a parsed pattern has a repeat without an end in another such, so that it may fail in exponentially many
+    ways: a possessive repeat, or an atomic group, fails in one."""
+    for code, value in tree:
+        name, inside = str(code), repeated
+        if name in ("MAX_REPEAT", "MIN_REPEAT") and value[1] == MAXREPEAT:
+            if repeated:
+                return True
+            inside = True
+        if name in ("POSSESSIVE_REPEAT", "ATOMIC_GROUP"):
+            inside = False
+        parts = value if isinstance(value, (list, tuple)) else [value]
+        parts = [p for part in parts for p in (part if isinstance(part, list) else [part])]
+        if any(may_explode(part, inside) for part in parts if isinstance(part, SubPattern)):
+            return True
+    return False
+
+
+def test_no_name_and_no_file_takes_long():
+    """By how the patterns are made, and by how long a name may be: what is left grows with a small power of 255."""
+    modules = (archives, cells, chapters, damage, gradescope, levels, patterns, reading, submission, texts, times)
+    found = {(p.pattern, p.flags) for module in modules for p in patterns_in(module)}
+    assert len(found) > 30
+    assert not [pattern for pattern, flags in found if may_explode(parse(pattern, flags))]
+    for slow in (r"(a+)+$", r"(?:x*y?)*z", rb"(?:<!--.*?-->\s*)*<x", r"(?:(?:a|b+)c?){2,}d"):
+        assert may_explode(parse(slow)), slow
+    assert not may_explode(parse(rb"(?><!--.*?-->\s*)*+<x"))
+
+
+def test_a_name_in_a_zip_is_as_long_as_on_a_disk_or_refused(tmp_path):
+    path = tmp_path / "all" / "anna.zip"
+    put(path, text=zipped(["_" * 9000 + ".ipynb", NB]))
+    found = read(tmp_path / "all", tmp_path)
+    assert [u.reason for u in found.unread] == ["too many folders inside each other, or too long a name"]
+    assert [s.student for s in found.submissions] == ["anna"]
 
 
 # Any tree

@@ -67,6 +67,9 @@ OTHERS = {
     "deep": (b'{"cells": ' + b"[" * 200_000, "nested too deeply"),
     "other answers on two sides": (conflict(notebook(), notebook(SOURCE.replace("x + x", "2 * x"))), "in line 1[0-9]"),
     "half a conflict": (conflict(notebook(), notebook(count=2)).replace(">>>>>>> week 3\n", ""), "merge that git"),
+    "comments without an end": (b"<!---->" * 600 + b"<x>", "no JSON at line 1"),
+    "marks without an end": ("<<<<<<<\n" * 100_000, "merge that git"),
+    "marks of each kind": (("<<<<<<<\n" + "|||||||\n=======\n" * 99) * 99, "merge that git"),
     "a conflict in one side only": (notebook().replace(' "metadata": {},\n', "<<<<<<< HEAD\n"), "merge that git"),
 }  # fmt: skip
 
@@ -127,6 +130,16 @@ def test_a_damaged_notebook_still_says_its_chapter(tmp_path):
     path = tmp_path / "mine.ipynb"
     path.write_text(notebook() + notebook()[-80:])
     assert submission.chapter_of(path) == "90"
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"), [(7, "90"), (["# Exercise " + "9" * 5000 + ".1"], "90"), ("# Exercise 3.1", "03")]
+)
+def test_a_merge_and_an_exercise_of_any_kind_are_read(source, wanted, tmp_path):
+    sides = [json.dumps({"cells": [{"source": source, "n": n}], "nbformat": 4}, indent=1) + "\n" for n in (1, 2)]
+    path = tmp_path / "90_adding.ipynb"
+    path.write_text(conflict(*sides))
+    assert submission.chapter_of(path) == wanted
 
 
 STRANGE = [None, 1, True, [], {}, [[1]], {"a": 1}, ["x", 1, None, ["y"]], "x", "\ud800", [{"source": "x"}]]

@@ -92,7 +92,7 @@ COPY = (
 )
 OF = r"(?:\s*\(\d+\))?(?:\s+(?:of|von|van|de|di|do|da|av|af|pliku|file|файла|z|của|από|من|של))?"
 COPY_OF = re.compile(rf"(?:{COPY}){OF}[\s_]+", re.IGNORECASE)
-COPY_OF_AT_END = re.compile(rf"(?:[\s_\-–—]+(?:{COPY}){OF})+$", re.IGNORECASE)
+COPY_OF_AT_END = re.compile(rf"(?:[\s_\-–—]+(?:{COPY}){OF}){{1,9}}$", re.IGNORECASE)
 COPIED = re.compile(
     rf"(?:[\s_]*[-–—]?[\s_]*(?<=[\s_–—-])(?:{COPY})[\s_]*(?P<nth>\d{{0,2}})"
     r"|[\s_]*[(（](?P<count>\d{1,2})[)）]|[\s_]*(?:のコピー|的副本|의 사본))$",

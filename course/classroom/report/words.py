@@ -68,6 +68,13 @@ def when(text):
     return f"{moment:%Y-%m-%d %H:%M %Z}".strip()
 
 
+def duration(seconds):
+    """A time that is left, in words: no more exact than it is known."""
+    if seconds < 90:
+        return f"{max(10 * round(seconds / 10), 10)} seconds"
+    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
 def full_name(result):
     """A student's first and last name, or what the LMS says, or "" where neither is known."""
     own = " ".join(filter(None, (result.get("first_name"), result.get("last_name"))))
