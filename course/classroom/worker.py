@@ -213,9 +213,8 @@ def run(job, zygote):
 def _ask(job, cells, zygote, secret):
     """The Report on a job's exercises, with the cases of one kind, in a kernel of its own."""
     collector = _Collect(job, cells, zygote, secret)
-    printed = running.run(
-        collector, prefix=folders.prefix("grading")
-    )  # on a file of its own; the submission itself is only ever read as data
+    # On a file of its own making: the submission itself is only ever read as data.
+    printed = running.run(collector, prefix=folders.prefix("grading"))
     report = collector.report
     if report.status == "ran" and set(report.exercises) != set(job.exercises):
         report.status, report.reason = "fault", f"no verdict for every exercise: {printed[-800:]}"

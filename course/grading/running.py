@@ -16,8 +16,8 @@ def run(collector, *more, prefix="course-"):
     """Run what a plugin collects, in this process; returns what pytest printed.
 
     collector: a pytest plugin whose `pytest_collect_file` makes the notebook. more: further arguments. prefix: of a
-    temporary folder's name. Settings of the
-    user (PYTEST_ADDOPTS and its like, plugins that are installed, a pytest.ini or conftest.py) change nothing.
+    temporary folder's name. Settings of the user (PYTEST_ADDOPTS and its like, plugins that are installed, a pytest.ini
+    or conftest.py) change nothing.
     """
     noise = io.StringIO()
     with _own_settings(), tempfile.TemporaryDirectory(prefix=prefix) as folder:
