@@ -6,13 +6,8 @@
 #   - Python
 #   - NumPy
 #   - school calculus
-#   - multi-layer perceptron
 #   - softmax and cross-entropy
-#   - gradient descent
-#   - backpropagation
 #   - Adam
-#   - dropout
-#   - curvature, saddles and local minima
 #   - output size, stride, padding and dilation
 #   - transposed convolution
 #   - training, validation and test data
@@ -116,7 +111,7 @@
 # symbols:
 #   '$\operatorname{Enc}$': 'the encoder, from an image to its code'
 #   '$\operatorname{Dec}$': 'the decoder, from a code to an image'
-#   '$J$': 'length of a code: how many numbers it has'
+#   '$d_z$': 'length of a code: how many numbers it has'
 #   '$n_x$': 'number of pixels of an image'
 #   '$\lambda_i$': 'an eigenvalue of the covariance matrix, the largest first'
 #   '$\mathbf{u}_i$': 'the eigenvector of the covariance matrix that belongs to $\lambda_i$, of length 1'
@@ -146,7 +141,6 @@
 #   - "Burda, Grosse & Salakhutdinov, Importance weighted autoencoders, 2016"
 #   - "Kingma et al., Improved variational inference with inverse autoregressive flow, 2016"
 #   - "Salimans et al., Improved techniques for training GANs, 2016"
-#   - "Higgins et al., beta-VAE, 2017"
 #   - "Van den Oord, Vinyals & Kavukcuoglu, Neural discrete representation learning, 2017"
 #   - "Song & Ermon, Generative modeling by estimating gradients of the data distribution, 2019"
 #   - "Dhariwal et al., Jukebox: a generative model for music, 2020"
@@ -155,9 +149,9 @@
 #   - "Mentzer, Minnen, Agustsson & Tschannen, Finite scalar quantization: VQ-VAE made simple, 2024"
 
 # %% [markdown]
-# Each digit in the top row has 196 pixels. Somebody wrote down 32 numbers about it and threw the digit away; the row
-# below was drawn from those numbers alone. For the third row nobody looked at a digit at all: the 32 numbers were made
-# up, at random, each as large as such numbers usually are.
+# Each digit in the top row has 196 pixels. The row below was drawn from 32 numbers about each digit, and from nothing
+# else. For the third row nobody looked at a digit at all: the 32 numbers were made up, at random, each as large as such
+# numbers usually are.
 
 # %% tags=["aside"]
 # @title Imports and settings
@@ -200,37 +194,34 @@ plots.show_rows(
 
 # %% [markdown]
 # *Figure 16.1. Test digits, halved to 14 × 14; the same, redrawn from 32 numbers each by principal component analysis;
-# and what the same method draws from 32 random numbers.*
+# and what it draws from 32 random numbers.*
 #
 # The second row can be read, though it is smeared. Most of the third cannot: each of the numbers could have come from a
-# digit, all together come from none. Two questions, then:
+# digit, all together come from none.
 #
 # **How few numbers are enough to draw a digit? And can they be chosen such that numbers you make up draw one too?**
 #
 # ## What you will be able to do
 #
 # - build an autoencoder, and say what its linear version computes before you train it;
-# - train one to take noise away, and say what the best guess at the clean image is;
-# - derive the evidence lower bound, and train a variational autoencoder with every sum and every mean in its place;
+# - train one to take noise away, and say what the best guess is;
+# - derive the evidence lower bound, and train a VAE with every sum and every mean in its place;
 # - send a gradient through a random draw, and through a choice that has no gradient;
-# - measure made-up images, and know what fools the measure;
-# - recognise a KL term that is a mean, and a loss with the wrong sign, from what they do.
-#
-# The digits are averaged over 2 × 2 pixels, so that a minute is enough to train for thousands of steps.
+# - measure made-up images, and know what fools the measure.
 #
 # ## Squeeze, and compare
 #
-# An **autoencoder** is two networks. The **encoder** makes of an image $x$ with $n_x$ pixels a **code** $\mathbf{z} =
-# \operatorname{Enc}(x)$ of $J$ numbers. The **decoder** makes of the code an image $\hat x =
-# \operatorname{Dec}(\mathbf{z})$, the **reconstruction**. The target is the input, so nobody has to label anything. What
-# is learned is what to write down, as $J$ is much less than $n_x$. The loss of one image is the squared distance
+# An **autoencoder** is two networks. The **encoder** makes of an image $x$ with $n_x$ pixels a **code**
+# $\mathbf{z}=\operatorname{Enc}(x)$ of $d_z$ numbers. The **decoder** makes of the code an image $\hat
+# x=\operatorname{Dec}(\mathbf{z})$, the **reconstruction**. The target is the input, so nobody has to label anything.
+# What is learned is what to write down, as $d_z$ is much less than $n_x$. The loss of one image is the squared distance
 # between what went in and what came out:
 #
 # $$ \ell(x) = \bigl\| x - \operatorname{Dec}(\operatorname{Enc}(x)) \bigr\|^2
 #    = \sum_{i=1}^{n_x} (x_i - \hat x_i)^2 \tag{16.1} $$
 #
-# It is a *sum* over the pixels. The loss $L$ of a batch is the *mean* over its images. Keep the two apart; much will
-# hang on it.
+# It is a *sum* over the pixels. The loss $L$ of a batch is the *mean* over its images. Much will hang on the
+# difference.
 
 
 # %%
@@ -268,35 +259,30 @@ def image_pairs(count):
 prove("16.1", squared_error, keras_squared_error, cases=image_pairs(60), rtol=1e-4)
 
 # %% [markdown]
-# It looks at the shapes first, because subtraction does not. Images (14, 14, 14, 1) minus reconstructions (14, 14, 14),
-# one axis short, are no error for NumPy or Keras: they broadcast to (14, 14, 14, 14), every image minus parts of every
-# other. Such a loss can fall and teach nothing.
+# It looks at the shapes first, because subtraction does not. Images (14, 14, 14, 1) minus reconstructions (14, 14, 14)
+# broadcast to (14, 14, 14, 14), every image minus parts of every other. Such a loss can fall and teach nothing.
 #
 # ## What can it do without nonlinearities?
 #
-# Take all activation functions out. Encoder and decoder are then two matrices, $\mathbf{z} = \mathbf{A} x$ and $\hat x
-# = \mathbf{B} \mathbf{z}$. Let the data be centred (subtract the mean image), and let $\Sigma$ be their **covariance
-# matrix**, the mean of $x x^\mathsf{T}$, with eigenvalues $\lambda_1 \ge \lambda_2 \ge \dots$ and eigenvectors
-# $\mathbf{u}_1, \mathbf{u}_2, \dots$ of length 1. **Principal component analysis** (PCA) keeps the $J$ directions of
-# largest variance and drops the rest. No pair of matrices does better, and the best pair loses just what PCA drops
-# (Eckart & Young, 1936):
+# Take all activation functions out. Encoder and decoder are then two matrices, $\mathbf{z}=\mathbf{A}x$ and $\hat
+# x=\mathbf{B}\mathbf{z}$. Let the data be centred, and let $\Sigma$ be their **covariance matrix**, the mean of $x
+# x^\mathsf{T}$, with eigenvalues $\lambda_1\ge\lambda_2\ge\dots$ and eigenvectors $\mathbf{u}_i$ of length 1.
+# **Principal component analysis** (PCA) keeps the $d_z$ directions of largest variance and drops the rest. No pair of
+# matrices does better (Eckart & Young, 1936):
 #
 # $$ \min_{\mathbf{A},\, \mathbf{B}}\; \frac{1}{|\mathcal{D}|} \sum_{x} \| x - \mathbf{B} \mathbf{A} x \|^2
-#    = \sum_{i > J} \lambda_i \tag{16.2} $$
+#    = \sum_{i > d_z} \lambda_i \tag{16.2} $$
 #
-# If $\lambda_J > \lambda_{J+1}$, the images that the best decoder can draw form exactly PCA's subspace. To say so with
-# numbers, measure the **principal angles** $\theta_i$ between two subspaces: the smallest angle between a direction of
-# one and a direction of the other, then the same among what is perpendicular to those, and so on.
+# If $\lambda_{d_z}>\lambda_{d_z+1}$, the images that the best decoder can draw form exactly PCA's subspace. To say so
+# with numbers, measure the **principal angles** $\theta_i$ between two subspaces: the smallest angle between a
+# direction of one and a direction of the other, then the same among what is perpendicular to those, and so on.
 #
-# $$ \operatorname{span}(\mathbf{B}) = \operatorname{span}(\mathbf{u}_1, \dots, \mathbf{u}_J):
-#    \quad \theta_1 = \dots = \theta_J = 0 \tag{16.3} $$
-#
-# The *matrices* are not PCA's. With any invertible $\mathbf{M}$, the pair $(\mathbf{M}^{-1} \mathbf{A},\; \mathbf{B}
-# \mathbf{M})$ draws the same images.
+# $$ \operatorname{span}(\mathbf{B}) = \operatorname{span}(\mathbf{u}_1, \dots, \mathbf{u}_{d_z}):
+#    \quad \theta_1 = \dots = \theta_{d_z} = 0 \tag{16.3} $$
 #
 # To reach the minimum, take turns: for a fixed $\mathbf{B}$ the best $\mathbf{A}$ is a least-squares problem, and so is
 # the best $\mathbf{B}$ for a fixed $\mathbf{A}$. If $\Sigma$ is invertible and its eigenvalues differ, every critical
-# point that is not the global minimum is a saddle (Baldi & Hornik, 1989), and a random start does not end in one.
+# point but the global minimum is a saddle (Baldi & Hornik, 1989), and a random start does not end in one.
 
 
 # %%
@@ -363,26 +349,24 @@ for size in (1, 2, 3):
     found = [linear_autoencoder(covariance, size, rounds)[1] for rounds in tried]
     ratio = pca.explained_variance_[size] / pca.explained_variance_[size - 1]
     angles = [linalg.subspace_angles(B, pca.components_[:size].T)[0] for B in found]
-    curves[f"$J={size}$, ratio {ratio:.2f}"] = np.degrees(angles)
+    curves[f"$d_z={size}$, ratio {ratio:.2f}"] = np.degrees(angles)
 plots.draw_curves(axes[1], curves, "rounds", "largest angle to PCA, degrees", x=tried)
 axes[1].set(yscale="log")
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 16.2. Left: points in the plane, and the line that a linear autoencoder with $J = 1$ can draw on, after some
-# rounds. Right: the largest principal angle to PCA on the digits, for three $J$; the legend says
-# $\lambda_{J+1}/\lambda_J$.*
+# *Figure 16.2. Left: points in the plane, and the line that a linear autoencoder with $d_z=1$ can draw on, after some
+# rounds. Right: the largest principal angle to PCA on the digits; the legend gives $\lambda_{d_z+1}/\lambda_{d_z}$.*
 #
 # Each round multiplies the subspace by $\Sigma$, which stretches it most along $\mathbf{u}_1$, then $\mathbf{u}_2$. In
-# the long run the tangent of the largest angle is multiplied by $\lambda_{J+1} / \lambda_J$ in every round: the closer
-# this ratio is to 1, the longer it takes. So you know what a linear autoencoder will find before you train one: the
-# second row of Figure 16.1.
+# the long run the tangent of the largest angle is multiplied by $\lambda_{d_z+1}/\lambda_{d_z}$ in every round. So you
+# know what a linear autoencoder will find before you train one: the second row of Figure 16.1.
 #
 # ## Let it bend
 #
 # The digits do not fill a flat subspace: tilt one slowly, and its 196 numbers move along a curve. A decoder with
-# activation functions can draw curved sets (Hinton & Salakhutdinov, 2006). Two hidden layers for each:
+# activation functions can draw curved sets (Hinton & Salakhutdinov, 2006).
 
 
 # %%
@@ -397,13 +381,10 @@ def decoder(inputs, activation="relu", last="sigmoid"):
 
 
 # %% [markdown]
-# Why does the decoder end in a sigmoid, and does not hand out logits? It depends on the loss. Our loss compares
-# *pixels*, from 0 to 1, and most of them are black: with a sigmoid, any large negative number draws black. Without one
-# the decoder must hit 0 exactly, over and over; below, a sweep shows what that costs. If the loss is Keras's
-# `BinaryCrossentropy(from_logits=True)`, the decoder must end *without* a sigmoid, because the loss applies it. Two
-# sigmoids, or none, raise no error in either case.
-#
-# One routine trains all models of this chapter.
+# Why does the decoder end in a sigmoid, instead of handing out logits? It depends on the loss. Ours compares *pixels*,
+# most of them black: with a sigmoid any large negative number draws black, without one the decoder must hit 0 exactly.
+# (What that costs, the sweep below will show.) Keras's `BinaryCrossentropy(from_logits=True)` applies the sigmoid
+# itself, so with that loss the decoder must *not*. Two sigmoids, or none, raise no error.
 
 
 # %%
@@ -458,23 +439,21 @@ claim(
 # %% [markdown]
 # The control is the same network without its nonlinearities: it can do no better than PCA.
 #
-# **Try it.** Give all hidden layers 512 units and let `CODE` be 196. The autoencoder could now copy its input and learn
-# nothing of digits. Does it? Feed it with noise to find out.
+# **Try it.** With 512 hidden units and `CODE = 196`, does the autoencoder copy its input? Feed it with noise to find
+# out.
 #
 # ## Take the noise away
 #
-# A narrow middle is one way to make copying impossible. Another is to spoil the input and to ask for the clean image:
-# a **denoising autoencoder** (Vincent et al., 2008). It is shown $x_\tau = x + \tau \varepsilon$, with fresh standard
-# normal numbers $\varepsilon$ every time. What is the best answer? Many digits could have become this $x_\tau$. The
-# guess with the least expected squared error is their mean, each weighted by how probable it is: $\mathbb{E}[x \mid
-# x_\tau]$. For Gaussian noise there is a formula for it that needs nothing but $p(x_\tau)$, the density of the noisy
-# images (Tweedie's formula; Efron, 2011):
+# A narrow middle is one way to make copying impossible. Another is to spoil the input and to ask for the clean image: a
+# **denoising autoencoder** (Vincent et al., 2008). It is shown $x_\tau=x+\tau\varepsilon$, with fresh standard normal
+# numbers $\varepsilon$ every time. Many digits could have become this $x_\tau$. The guess with the least expected
+# squared error is their mean, each weighted by how probable it is, $\mathbb{E}[x\mid x_\tau]$. For Gaussian noise it
+# follows from $p(x_\tau)$ alone, the density of the noisy images (Tweedie's formula; Efron, 2011):
 #
 # $$ \mathbb{E}[x \mid x_\tau] = x_\tau + \tau^2\, \nabla_{x_\tau} \log p(x_\tau) \tag{16.4} $$
 #
-# The arrow from a noisy image to the best guess points where the density of noisy images grows fastest. So whoever
-# learns to take noise away learns this gradient. (Start from noise alone, and go many small steps along such arrows,
-# with less and less noise added in each: that is the idea of diffusion models; Song & Ermon, 2019.)
+# The best guess lies where the log density of noisy images grows fastest. So whoever learns to take noise away learns
+# this gradient. (Many small steps along it make images of noise: the idea of diffusion models; Song & Ermon, 2019.)
 #
 # To try the formula, let the world hold a few images only. Then the weights of the mean are a softmax:
 
@@ -508,8 +487,8 @@ def noisy_worlds(count):
 prove("16.4", expected_clean, uphill_on_the_density, cases=noisy_worlds(60), rtol=1e-3, atol=1e-4)
 
 # %% [markdown]
-# The same network with one layer more at its front, which adds noise while it is trained. Its rival is the best that a
-# *linear* map can do, $\Sigma (\Sigma + \tau^2 \mathrm{Id})^{-1}$ on centred images, which needs no training.
+# The same network gets one more layer at its front, which adds noise during training. Its rival is the best *linear*
+# map, $\Sigma(\Sigma+\tau^2\mathrm{Id})^{-1}$ on centred images, which needs no training.
 
 # %%
 TAU = 0.5
@@ -544,27 +523,25 @@ claim(
 )
 
 # %% [markdown]
-# Where a noisy digit might be two different ones, the best answer is a mean of both, and the strokes on which they
-# differ are grey. A squared error never asks for a *sharp* guess.
+# Where a noisy digit might be two different ones, the best answer is a mean of both, grey where they differ. A squared
+# error never asks for a *sharp* guess.
 #
 # ## Which numbers may you make up?
 #
-# Back to the third row of Figure 16.1. The encoder was free to put the digits wherever it liked; between and around
-# those places the decoder has never been told to draw anything. To make up codes you must say from which distribution,
-# so let *that* be part of the model. A digit comes about like this: draw a code from the **prior** $p(\mathbf{z})$,
-# which is $J$ independent standard normal numbers. Then draw the pixels around the decoder's image, with a standard
-# deviation $\sigma_x$: $\; x \mid \mathbf{z} \sim \mathcal{N}(\operatorname{Dec}(\mathbf{z}),\, \sigma_x^2\,
-# \mathrm{Id})$.
+# Back to the third row of Figure 16.1. The encoder was free to put the digits wherever it liked; between those places
+# nobody told the decoder what to draw. To make up codes you must say from which distribution, so let *that* be part of
+# the model. A digit comes about like this: draw a code from the **prior** $p(\mathbf{z})$, which is $d_z$ independent
+# standard normal numbers. Then draw the pixels around the decoder's image:
+# $x\mid\mathbf{z}\sim\mathcal{N}(\operatorname{Dec}(\mathbf{z}),\,\sigma_x^2\,\mathrm{Id})$.
 #
-# Training should make the digits we have probable: $\log p(x)$ large, where $p(x) = \int p(x \mid \mathbf{z})\,
-# p(\mathbf{z})\, d\mathbf{z}$ runs over all codes, of which almost all draw something unlike $x$. You cannot compute
-# that integral, nor find the few codes that matter, $p(\mathbf{z} \mid x)$. So let an encoder guess them: for each $x$
-# a distribution $q_\phi(\mathbf{z})$. To measure how far a distribution $q$ is from another, $p$, take the
-# **Kullback-Leibler divergence** $\mathrm{KL}(q \,\|\, p) = \mathbb{E}_{q}[\log q(\mathbf{z}) - \log p(\mathbf{z})]$.
-# It is never negative, and 0 only where both are equal.
+# Training should make the digits we have probable: $\log p(x)$ large. But $p(x)$ is an integral over all codes, of
+# which almost all draw something unlike $x$, and you cannot find the few that matter, $p(\mathbf{z}\mid x)$. So let an
+# encoder guess them: for each $x$ a distribution $q_\phi(\mathbf{z})$. How far a distribution $q$ is from another, $p$,
+# is measured by the **Kullback-Leibler divergence** $\mathrm{KL}(q\,\|\,p)=\mathbb{E}_{q}[\log q(\mathbf{z})-\log
+# p(\mathbf{z})]$. It is never negative, and 0 only where both are equal.
 #
-# Bayes' rule says $\log p(x) = \log p(x \mid \mathbf{z}) + \log p(\mathbf{z}) - \log p(\mathbf{z} \mid x)$ for every
-# $\mathbf{z}$. Add and subtract $\log q_\phi(\mathbf{z})$ and take the mean over $\mathbf{z} \sim q_\phi$:
+# Bayes' rule says $\log p(x)=\log p(x\mid\mathbf{z})+\log p(\mathbf{z})-\log p(\mathbf{z}\mid x)$ for every
+# $\mathbf{z}$. Add and subtract $\log q_\phi(\mathbf{z})$ and take the mean over $\mathbf{z}\sim q_\phi$:
 #
 # $$ \begin{aligned} \log p(x) = {} & \underbrace{\mathbb{E}_{q_\phi}[\log p(x \mid \mathbf{z})]
 #    - \mathrm{KL}\bigl(q_\phi \,\|\, p(\mathbf{z})\bigr)}_{\text{ELBO}} \\
@@ -573,60 +550,52 @@ claim(
 # The last term cannot be computed, but it is not negative. So the others are never above $\log p(x)$: the **evidence
 # lower bound**, ELBO. Raise it, and either the digits become more probable or the guess $q_\phi$ gets nearer to the
 # truth. For $q_\phi$ take independent normal numbers, with means $\boldsymbol{\mu}$ and standard deviations
-# $\boldsymbol{\sigma}$ that the encoder puts out. Then the KL term has a closed form:
+# $\boldsymbol{\sigma}$ that the encoder puts out. Then:
 #
 # $$ \mathrm{KL}\bigl(q_\phi \,\|\, p(\mathbf{z})\bigr)
-#    = \frac12 \sum_{j=1}^{J} \bigl( \mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2 \bigr) \tag{16.6} $$
+#    = \frac12 \sum_{j=1}^{d_z} \bigl( \mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2 \bigr) \tag{16.6} $$
 #
-# A *sum* over the numbers of the code. With $\mu_j = 1$, $\sigma_j = \frac12$ a single number costs $\frac12 (1 +
-# \frac14 - 1 + 2 \log 2) \approx 0.82$. With $\mu_j = 0$, $\sigma_j = 1$ it costs nothing, and says nothing about $x$.
-# So the KL term is the price of what is written down (in *nats*; one nat is $1/\log 2 \approx 1.44$ bits).
-#
-# **Question 16.a.** For one digit the encoder gives a number of the code the mean 2 and the standard deviation 1. How
-# many nats does that number cost?
-
-# %%
-ask("16.a", 2, why="(4 + 1 - 1 - 0) / 2 = 2.", hint="Put both into (16.6); the logarithm of 1 is 0.")
+# A *sum* over the numbers of the code. With $\mu_j=1$, $\sigma_j=\frac12$ a number costs
+# $\frac12(1+\frac14-1+2\log2)\approx0.82$. With $\mu_j=0$, $\sigma_j=1$ it costs nothing, and says nothing about $x$.
+# So the KL term is the price of what is written down (in *nats*, of $1/\log2\approx1.44$ bits).
 
 # %% [markdown]
-# The first part of the ELBO is the reconstruction. Write out the normal density around $\hat x =
-# \operatorname{Dec}(\mathbf{z})$, with $\beta_\mathrm{KL} = 2 \sigma_x^2$. For a draw $\mathbf{z}$ from $q_\phi$:
+# The first part of the ELBO is the reconstruction. Write out the normal density around $\hat
+# x=\operatorname{Dec}(\mathbf{z})$, with $\beta_\mathrm{KL}=2\sigma_x^2$. For a draw $\mathbf{z}$ from $q_\phi$:
 #
 # $$ \begin{aligned} -\log p(x \mid \mathbf{z}) + \mathrm{KL} = {} & \frac{1}{\beta_\mathrm{KL}} \bigl(
 #    \|x - \hat x\|^2 + \beta_\mathrm{KL}\, \mathrm{KL} \bigr) \\
 #    & + \frac{n_x}{2} \log(\pi \beta_\mathrm{KL}) \end{aligned} \tag{16.7} $$
 #
-# The mean over $q_\phi$ is the ELBO with its sign turned. For a fixed $\beta_\mathrm{KL}$ it is, but for constants, the
-# squared error of (16.1) plus $\beta_\mathrm{KL}$ times the KL, two sums: the **variational autoencoder**, or VAE
-# (Kingma & Welling, 2014; Rezende et al., 2014). The weight says how far off, $\sigma_x = \sqrt{\beta_\mathrm{KL}/2}$,
-# a pixel may be. A small one asks for exact pixels and lets the code cost what it may; a large one asks for a cheap
-# code. (Higgins et al., 2017, turn it up to make the numbers of the code independent.)
+# The mean over $q_\phi$ is the ELBO with its sign turned. But for constants it is the squared error of (16.1) plus
+# $\beta_\mathrm{KL}$ times the KL, two sums: the **variational autoencoder**, or VAE (Kingma & Welling, 2014; Rezende
+# et al., 2014). The weight says how far off, $\sigma_x=\sqrt{\beta_\mathrm{KL}/2}$, a pixel may be. A small one asks
+# for exact pixels, a large one for a cheap code.
 
 
 # %%
 def gaussian_kl(mean, log_variance):
-    """KL from N(mean, variance) to the standard normal (16.6), for each item: both (batch, J) -> (batch,)."""
+    """KL from N(mean, variance) to the standard normal (16.6), for each item: both (batch, d) -> (batch,)."""
     refuse_unless_alike(mean, log_variance, "log_variance")
     terms = ops.square(mean) + ops.exp(log_variance) - 1 - log_variance
     return 0.5 * ops.sum(terms, axis=-1)  # (16.6)
 
 
 def negative_elbo(x, reconstruction, mean, log_variance, beta):
-    """The right side of (16.7) for each item: x, reconstruction (batch, n_x); mean, log_variance (batch, J)."""
+    """The right side of (16.7) for each item: x, reconstruction (batch, n_x); mean, log_variance (batch, d)."""
     total = squared_error(x, reconstruction) + beta * gaussian_kl(mean, log_variance)
     return total / beta + x.shape[1] / 2 * np.log(np.pi * beta)  # (16.7)
 
 
 # %% [markdown]
-# For (16.5) you need a decoder for which *everything* is known. A linear one will do: then $p(x)$ is normal
-# (probabilistic PCA; Tipping & Bishop, 1999), and $p(\mathbf{z} \mid x)$ is normal too. For (16.6) the oracle
-# integrates numerically; for (16.7) it adds up SciPy's log densities, pixel by pixel.
+# For (16.5) you need a decoder for which *everything* is known. A linear one will do: then $p(x)$ and $p(\mathbf{z}\mid
+# x)$ are normal (probabilistic PCA; Tipping & Bishop, 1999).
 
 
 # %% tags=["aside"]
 # @title What proofs (16.5) to (16.7) compare with
 def elbo_and_gap(x, W, b, s, mean, log_variance):
-    """The right side of (16.5) for the decoder Wz + b: x, b (n,); W (n, J); q is normal with mean and variance (J,)."""
+    """The right side of (16.5) for the decoder Wz + b: x, b (n,); W (n, d); q is normal with mean and variance (d,)."""
     variance, (n, size) = np.exp(log_variance), W.shape
     distance = np.square(x - W @ mean - b).sum() + np.square(W).sum(axis=0) @ variance  # its mean over q
     fit = -n / 2 * np.log(2 * np.pi * s**2) - distance / (2 * s**2)
@@ -679,13 +648,13 @@ prove("16.7", negative_elbo, scipy_negative_elbo, cases=drawn_images(40), rtol=1
 # %% [markdown]
 # ## A gradient through a random draw
 #
-# The reconstruction needs a draw $\mathbf{z} \sim q_\phi$, and the encoder's outputs $\phi = (\boldsymbol{\mu},
-# \boldsymbol{\sigma})$ decide how it falls. How does a mean over draws, of any function $f$ of $\mathbf{z}$, change
-# with $\phi$? There are two ways to ask. The first, the **score function estimator** (Williams, 1992), makes good draws
-# more probable: weigh the gradient of $\log q_\phi$ by what each draw gave. The second moves the chance out of the way:
-# draw $\varepsilon$ from a standard normal, which does not depend on $\phi$, and *compute* $\mathbf{z} =
-# \boldsymbol{\mu} + \boldsymbol{\sigma} \odot \varepsilon$. Now the chain rule goes through. This is
-# **reparameterisation**. It needs an $f$ with a derivative, the first way does not; in the mean both say the same:
+# The reconstruction needs a draw $\mathbf{z}\sim q_\phi$, and the encoder's outputs
+# $\phi=(\boldsymbol{\mu},\boldsymbol{\sigma})$ decide how it falls. How does the mean of a function $f(\mathbf{z})$
+# change with $\phi$? The **score function estimator** (Williams, 1992) makes good draws more probable: it weighs the
+# gradient of $\log q_\phi$ by what each draw gave. **Reparameterisation** moves the chance out of the way: draw
+# $\varepsilon$ from a standard normal, which does not depend on $\phi$, and *compute*
+# $\mathbf{z}=\boldsymbol{\mu}+\boldsymbol{\sigma}\odot\varepsilon$. Now the chain rule goes through, if $f$ has a
+# derivative. In the mean both say the same:
 #
 # $$ \begin{aligned} \nabla_\phi\, \mathbb{E}_{\mathbf{z} \sim q_\phi}[f(\mathbf{z})]
 #    &= \mathbb{E}_{\varepsilon}\bigl[\nabla_\phi f(\boldsymbol{\mu} + \boldsymbol{\sigma} \odot \varepsilon)\bigr] \\
@@ -701,9 +670,7 @@ def reparameterised(mean, log_variance, epsilon):
 
 
 # %% [markdown]
-# The proof takes for $f$ a sum of sine waves, whose mean over a normal distribution is known in closed form, and
-# computes both expectations by Gauss-Hermite quadrature, a weighted sum over well-chosen points.
-
+# The proof takes for $f$ sine waves, whose mean is known, and computes both expectations by quadrature.
 
 # %% tags=["aside"]
 # @title What proof (16.8) compares with
@@ -754,11 +721,10 @@ def waves_over_codes(count):
 prove("16.8", both_ways, gradient_of_the_mean, cases=waves_over_codes(60), rtol=1e-3, atol=2e-4)
 
 # %% [markdown]
-# If both are right in the mean, why does everybody take the second? Because training sees single draws. Let $q_\phi$ be
-# a standard normal over $J$ numbers and $f(\mathbf{z}) = \sum_j (z_j - 1)^2$. The derivative of the mean by $\mu_1$ is
-# $-2$. A single draw gives $2 (z_1 - 1)$ by the chain rule, and $f(\mathbf{z})\, z_1$ by the score, where all of $f$,
-# the other $J-1$ numbers too, shakes the estimate of one. Subtracting a **baseline** from $f$ leaves the mean as it is,
-# and helps; we give the score its best constant one.
+# Why does everybody take the first line? Because training sees single draws. Let $q_\phi$ be a standard normal and
+# $f(\mathbf{z})=\sum_j(z_j-1)^2$. The derivative of the mean by $\mu_1$ is $-2$. A single draw gives $2(z_1-1)$ by the
+# chain rule, and $f(\mathbf{z})\,z_1$ by the score, where the other numbers of the code shake the estimate, too.
+# Subtracting a **baseline** from $f$ leaves the mean as it is, and helps; we give the score its best constant one.
 
 # %%
 sizes = [1, 2, 4, 8, 16, 32]
@@ -773,7 +739,7 @@ for size in sizes:
 # %% tags=["aside"]
 # @title Draws figure 16.5
 figure, axis = plt.subplots(figsize=(6, 3))
-plots.draw_curves(axis, spread, "numbers in the code, $J$", "standard deviation", x=sizes)
+plots.draw_curves(axis, spread, "numbers in the code, $d_z$", "standard deviation", x=sizes)
 axis.set(xscale="log", yscale="log")
 axis.set_xticks(sizes, [str(size) for size in sizes])
 axis.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
@@ -781,47 +747,40 @@ axis.minorticks_off()
 plt.show()
 
 # %% [markdown]
-# *Figure 16.5. The standard deviation of single estimates of a derivative that is $-2$, over 20,000 draws each, on
-# logarithmic scales.*
-
-
+# *Figure 16.5. The standard deviation of single estimates of a derivative that is $-2$, over 20,000 draws each.*
 # %%
-def ratio(at):
-    """How many times as much the score scatters, with its best baseline, as reparameterisation."""
-    return spread["score, best baseline"][at] / spread["reparameterisation"][at]
-
-
+times = np.divide(spread["score, best baseline"], spread["reparameterisation"])
 claim(
     "16.3",
     "with 32 numbers in the code the score scatters over 5 times as much as reparameterisation, at its best baseline",
-    ratio(sizes.index(32)) > 5,
-    control=ratio(sizes.index(1)) > 5,
+    times[sizes.index(32)] > 5,
+    control=times[sizes.index(1)] > 5,
 )
 
 # %% [markdown]
-# **Question 16.b.** The code goes through rounding to whole numbers before $f$ sees it. Which of the two still gives the
-# gradient of the mean?
+# **Question 16.a.** The code is rounded to whole numbers before $f$ sees it. Which of the two still gives the gradient
+# of the mean?
 
 # %%
 ask(
-    "16.b",
+    "16.a",
     "the score",
     choices=("the score", "reparameterisation", "both"),
-    why="Rounding has the derivative 0 almost everywhere, so the chain rule says 0. The score asks only for values of f.",
+    why="Rounding has the derivative 0 almost everywhere, so the chain rule says 0. The score needs only values.",
     hint="What is the derivative of a step function where it has one?",
 )
 
 # %% [markdown]
 # Now the layer. It takes the encoder's outputs, twice as many as the code has numbers, as means and log-variances (any
-# real number is a valid log-variance), draws, and *adds the price to the loss* with `add_loss`. That is all that makes
-# an autoencoder variational: encoder and decoder stay as they are.
+# real number is one), draws, and *adds the price to the loss* with `add_loss`. That is all that makes an autoencoder
+# variational.
 
 
 # %%
 class GaussianCode(layers.Layer):
-    """Draws a code and adds beta times its KL (16.6) to the loss: (batch, 2 J) -> (batch, J).
+    """Draws a code and adds beta times its KL (16.6) to the loss: (batch, 2 d) -> (batch, d).
 
-    The first J inputs are means, the others log-variances. Outside training the means pass, without noise.
+    The first d inputs are means, the others log-variances. Outside training the means pass, without noise.
     """
 
     def __init__(self, beta, **settings):
@@ -840,22 +799,22 @@ class GaussianCode(layers.Layer):
         return reparameterised(mean, log_variance, keras.random.normal(ops.shape(mean), seed=self.noise))
 
 
-# %%
-BETA = 0.2  # a pixel may be off by about the root of 0.1
-
-
 def variational(middle, size=CODE, last="sigmoid"):
     """An encoder, a decoder, and the two with the layer `middle` between them."""
     parts = encoder(2 * size), decoder(size, last=last)
     return *parts, keras.Sequential([parts[0], middle, parts[1]])
 
 
+# %% tags=["aside"]
+# @title Defines what is printed of a VAE
 def prices(encoder, x):
-    """The mean KL of each number of the code: (J,), in nats."""
+    """The mean KL of each number of the code: (d,), in nats."""
     mean, log_variance = np.split(predict(encoder, x), 2, axis=-1)
     return 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).mean(axis=0)
 
 
+# %%
+BETA = 0.2  # a pixel may be off by about the root of 0.1
 vae_encoder, vae_decoder, vae = variational(GaussianCode(BETA))
 train(vae, images, images, STEPS)
 price = prices(vae_encoder, tests)
@@ -863,21 +822,20 @@ print(f"squared error {error_of(tests, predict(vae, tests)):.2f}, KL {price.sum(
 print(f", of {np.sum(price > 0.05)} of the {CODE} numbers; the others cost less than 0.05 each")
 
 # %% [markdown]
-# The VAE redraws digits worse than the plain autoencoder did: it writes down less, and with a shaking hand. Most of its
-# numbers say nothing at all, which nobody told it. What did that buy?
+# The VAE redraws digits worse than the plain autoencoder: it writes down less, and with a shaking hand. Most of its
+# numbers say nothing at all. What did that buy?
 #
 # ## How good are made-up images?
 #
-# To judge made-up images without falling in love with a few of them, let a classifier look at them. Its confidence
-# alone is no measure: it can be sure of nonsense, and a decoder that draws a single good digit over and over makes it
-# surest of all. Two measures look at the whole set. The **inception score** (Salimans et al., 2016) asks that the
-# classifier is sure of each image $g$, and unsure of all together:
+# Let a classifier look at them. Its confidence alone is no measure: it can be sure of nonsense, and surest of one good
+# digit, drawn over and over. Two measures look at the whole set. The **inception score** (Salimans et al., 2016) asks
+# that the classifier is sure of each image $g$, and unsure of all together:
 #
 # $$ \mathrm{IS} = \exp\Bigl( \mathbb{E}_{g}\bigl[ \mathrm{KL}\bigl( \hat y(g) \,\|\, \mathbb{E}_{g'}[\hat y(g')]
 #    \bigr) \bigr] \Bigr) \tag{16.9} $$
 #
-# It goes from 1 to the number of classes. **Coverage** (Naeem et al., 2020) looks at the classifier's features $h$, its
-# last hidden layer. Around each real image lies a ball, which reaches to its fifth nearest neighbour among the real
+# It goes from 1 to the number of classes. **Coverage** (Naeem et al., 2020) compares features $h$, the classifier's
+# last hidden layer. Around each real image lies a ball that reaches to its fifth nearest neighbour among the real
 # images. Which share of the balls holds a made-up image?
 #
 # $$ \begin{gathered} \text{coverage} = \frac{1}{|\mathcal{D}|} \sum_{x \in \mathcal{D}}
@@ -925,41 +883,52 @@ prove("16.9", inception_score, scipy_inception_score, cases=predicted_classes(10
 prove("16.10", coverage, coverage_by_tree, cases=two_clouds(100))
 
 # %% [markdown]
-# **Question 16.c.** A decoder draws fours and nines only, equally often, and the classifier is quite sure of each image.
-# What is the inception score?
+# **Question 16.b.** A decoder draws only fours and nines, equally often, and the classifier is quite sure of each. What
+# is the inception score?
 
 # %%
 ask(
-    "16.c",
+    "16.b",
     2,
     why="It is the exponential of log 2: two classes in use.",
     hint="What is the KL from (1, 0) to (1/2, 1/2)?",
 )
 
-# %%
-reader = keras.Sequential([keras.Input((14, 14, 1)), layers.Conv2D(16, 3, activation="relu")])
-reader.add(layers.Conv2D(32, 3, strides=2, activation="relu"))
-reader.add(layers.Flatten())
-reader.add(layers.Dropout(0.3, seed=seed()))
-reader.add(layers.Dense(64, activation="relu"))
-reader.add(layers.Dense(10))
+# %% tags=["aside"]
+# @title Trains the classifier
+reader = keras.Sequential(
+    [
+        keras.Input((14, 14, 1)),
+        layers.Conv2D(16, 3, activation="relu"),
+        layers.Conv2D(32, 3, strides=2, activation="relu"),
+        layers.Flatten(),
+        layers.Dropout(0.3, seed=seed()),
+        layers.Dense(64, activation="relu"),
+        layers.Dense(10),
+    ]
+)
 train(reader, images, labels, STEPS // 2, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 features = keras.Sequential(reader.layers[:-1])
+correct = np.mean(predict(reader, tests).argmax(axis=1) == test_labels)
+print(f"the classifier reads {correct:.1%} of the test digits")
 
 
-# %%
+# %% tags=["aside"]
+# @title Defines how both measures are taken
 def judged(made, real=tests):
     """Inception score and coverage of made-up images; coverage is that of the images `real`."""
     probabilities = special.softmax(predict(reader, made), axis=-1)
     return inception_score(probabilities), coverage(predict(features, real), predict(features, made))
 
 
-correct = np.mean(predict(reader, tests).argmax(axis=1) == test_labels)
-print(f"the classifier reads {correct:.1%} of the test digits")
+def all_below(measure, share):
+    """Whether every set of fakes gets less than this share of what digits get."""
+    return max(measure[name] for name in fakes) < share * measure["digits"]
+
 
 # %% [markdown]
-# Before you use a measure, try to fool it. Here are sets of 1,000 images that deserve a bad mark, beside real digits
-# that the test digits know nothing of:
+# Before you use a measure, try to fool it: with 1,000 images each that deserve a bad mark, beside training digits,
+# which the test digits do not contain.
 
 # %% tags=["aside"]
 # @title Makes images that a measure must not like
@@ -973,7 +942,8 @@ fakes = {
 }
 fakes = {name: made.astype("float32") for name, made in fakes.items()}
 
-# %%
+# %% tags=["aside"]
+# @title Takes all their marks
 tried = fakes | {"digits, moved": np.roll(images[:1000], 1, axis=2), "digits": images[:1000]}
 marks = {name: judged(made) for name, made in tried.items()}
 sure = {name: special.softmax(predict(reader, made), axis=-1).max(axis=1).mean() for name, made in tried.items()}
@@ -981,17 +951,9 @@ for name, (score, covered) in marks.items():
     print(f"{name:15} confidence {sure[name]:.2f}   inception score {score:4.1f}   coverage {covered:.2f}")
 
 # %% [markdown]
-# The inception score is fooled by ten digits, one of each class, repeated; coverage is not. Training digits moved by
-# one pixel are digits, and both marks fall a little. Neither measure would notice that they are copies: chapter 17
-# looks for that.
-
-
+# Ten digits, one of each class, repeated, fool the inception score, and not coverage. Training digits moved by one
+# pixel lose half of it. Neither would notice mere copies of training images: chapter 17 looks for those.
 # %%
-def all_below(measure, share):
-    """Whether every set of fakes gets less than this share of what digits get."""
-    return max(measure[name] for name in fakes) < share * measure["digits"]
-
-
 claim(
     "16.4",
     "noise, grey, shuffled pixels, a mean digit and ten digits repeated each cover less than a third of what digits do",
@@ -1003,9 +965,9 @@ claim(
 # ## What did the prior buy?
 #
 # The plain decoder needs codes, too. *Standard* normal numbers are not fair to it, for its codes have another scale. At
-# its best it gets normal numbers **fitted** to the codes of all training digits, with their mean and full covariance
-# (Ghosh et al., 2020, make a method of it). And its best code need not have 32 numbers. So sweep the length of the
-# code for both, and the weight of the KL for the VAE, on digits that were held back, all with the same number of steps.
+# its best it gets normal numbers *fitted* to the codes of all training digits, with their mean and full covariance
+# (Ghosh et al., 2020, make a method of it). And its best code need not have 32 numbers. So sweep the length of the code
+# for both, and the weight of the KL, on held-back digits, with equal steps.
 
 
 # %%
@@ -1022,6 +984,8 @@ def plain_autoencoder(size, last="sigmoid"):
     return parts
 
 
+# %% tags=["aside"]
+# @title Defines what the sweep measures
 def held_back_marks(size, beta, last="sigmoid"):
     """For `course measure --sweep`: the marks of made-up images, mean of two networks; beta 0 is a plain decoder."""
     marks = []
@@ -1038,13 +1002,13 @@ def held_back_marks(size, beta, last="sigmoid"):
     return dict(zip(("inception_score", "coverage"), np.mean(marks, axis=0)))
 
 
+# %% tags=["aside"]
+# @title Shows the sweep and draws figure 16.6
 SIZES, BETAS = (2, 4, 6, 8, 16, 32), (0, 0.1, 0.2, 0.4)
 settings = [{"size": size, "beta": beta} for beta in BETAS for size in SIZES]
 settings += [{"size": CODE, "beta": beta, "last": "linear"} for beta in (0, 0.1, 0.2)]
 table = sweep("16.5", settings, held_back_marks)
 
-# %% tags=["aside"]
-# @title Draws figure 16.6
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.3))
 for axis, mark in zip(axes, ("coverage", "inception_score")):
     curves = {}
@@ -1052,7 +1016,7 @@ for axis, mark in zip(axes, ("coverage", "inception_score")):
         found = {row["size"]: row[mark] for row in table if row["beta"] == beta and "last" not in row}
         name = rf"VAE, $\beta_\mathrm{{KL}} = {beta}$" if beta else "plain, fitted codes"
         curves[name] = [found.get(size, np.nan) for size in SIZES]
-    plots.draw_curves(axis, curves, "numbers in the code, $J$", mark.replace("_", " "), x=SIZES)
+    plots.draw_curves(axis, curves, "numbers in the code, $d_z$", mark.replace("_", " "), x=SIZES)
     axis.set(xscale="log")
     axis.set_xticks(SIZES, SIZES)
     axis.minorticks_off()
@@ -1061,14 +1025,14 @@ figure.tight_layout()
 plt.show()
 for row in table:
     if "last" in row:
-        print(f"without the sigmoid, J = {row['size']}, beta {row['beta']}: coverage {row['coverage']:.2f}")
+        print(f"without the sigmoid, code of {row['size']}, beta {row['beta']}: coverage {row['coverage']:.2f}")
 
 # %% [markdown]
 # *Figure 16.6. Made-up images, marked on held-back digits, against the length of the code (mean of two networks).*
 #
-# Two lessons. At its best length, the plain decoder with fitted codes is a respectable rival. But its length must be
-# found, and the more numbers it is given, the worse it makes things up, though it redraws ever better. The VAE switches
-# off what it does not need. Now train the winner of the plain ones again, and look at test digits, once:
+# At its best length, the plain decoder with fitted codes is a respectable rival. But the length must be found: with
+# more numbers it redraws ever better, and makes up ever worse. The VAE switches off what it does not need. Now train
+# the best plain one again, and look at test digits, once:
 
 # %%
 shortest = max(
@@ -1080,10 +1044,10 @@ small_encoder, small_decoder = plain_autoencoder(shortest)
 standard = normal(1000, CODE)
 sampled = {
     "PCA": pca_made,
-    f"plain, J = {CODE},\nstandard codes": predict(plain_decoder, standard),
-    f"plain, J = {CODE},\nfitted codes": predict(plain_decoder, fitted_codes(plain_encoder, 1000)),
-    f"plain, J = {shortest},\nfitted codes": predict(small_decoder, fitted_codes(small_encoder, 1000)),
-    f"VAE, J = {CODE},\nstandard codes": predict(vae_decoder, standard),
+    f"plain, {CODE},\nstandard codes": predict(plain_decoder, standard),
+    f"plain, {CODE},\nfitted codes": predict(plain_decoder, fitted_codes(plain_encoder, 1000)),
+    f"plain, {shortest},\nfitted codes": predict(small_decoder, fitted_codes(small_encoder, 1000)),
+    f"VAE, {CODE},\nstandard codes": predict(vae_decoder, standard),
 }
 scores = {name: judged(made) for name, made in sampled.items()}
 for name, (score, covered) in scores.items():
@@ -1108,14 +1072,13 @@ claim(
 
 # %% [markdown]
 # The control draws the plain decoder's codes from the prior: without the KL term nothing has taught it to expect them.
-# What the VAE alone has is a bound on $\log p(x)$, and a place to draw from before anybody has seen a code. All its
-# images are smooth, because what the decoder draws is again a mean, over everything that the code leaves open. Chapter
-# 17 takes up that point.
+# What the VAE alone has is a bound on $\log p(x)$, and a place to draw from before anybody has seen a code. Its images
+# are smooth, because what it draws is again a mean, over all that the code leaves open. Chapter 17 takes up that point.
 #
 # ## A map of digits
 #
-# Give a VAE a code of only two numbers, and all it knows lies in a plane. Cut the prior into pieces of equal
-# probability, and let the decoder draw the middle of each:
+# Give a VAE a code of two numbers, and all it knows lies in a plane. Cut the prior into pieces of equal probability,
+# and let the decoder draw the middle of each:
 
 # %%
 map_encoder, map_decoder, map_vae = variational(GaussianCode(0.05), size=2)
@@ -1140,50 +1103,45 @@ figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 16.8. Left: 1,000 test digits, each drawn as the numeral of its class at the means of its code. Right: what the
-# decoder draws at the places of a grid in the same plane.*
+# *Figure 16.8. Left: 1,000 test digits, each drawn as the numeral of its class at the means of its code. Right: what
+# the decoder draws at places in the same plane.*
 #
-# The KL term has pulled the digits to 0 and to the scale of the prior, so there are few gaps to fall into. Each digit is
-# not a point here but a small cloud, all over which the decoder has been made to draw something sensible. Walk from one
-# class to another and you pass images that are a bit of both.
+# The KL term has pulled the digits to 0 and to the scale of the prior. Each digit is not a point here but a small
+# cloud, all over which the decoder has been made to draw something sensible.
 #
 # ## A list of codes
 #
-# Real numbers are a generous kind of code; you write with 26 letters. So let the encoder, at every place of a small
-# grid, choose one of the vectors $e_1, e_2, \dots$ of a **codebook** that encoder and decoder share. Its output
-# $\mathbf{z}$ at that place is replaced by the nearest one:
+# Let the encoder, at every place of a small grid, choose one of the vectors $e_1,e_2,\dots$ of a **codebook**. Its
+# output $\mathbf{z}$ at that place is replaced by the nearest one:
 #
 # $$ \begin{aligned} e(\mathbf{z}) = e_j, \qquad j &= \arg\min_i \| \mathbf{z} - e_i \|^2 \\
 #    &= \arg\min_i \bigl( \|e_i\|^2 - 2\, e_i \cdot \mathbf{z} \bigr) \end{aligned} \tag{16.11} $$
 #
-# This is **vector quantisation**, and the model a VQ-VAE (van den Oord et al., 2017). On a 3 × 3 grid with 64 codes, a
-# digit becomes nine choices.
+# This is **vector quantisation**, and the model a VQ-VAE (van den Oord et al., 2017). On a 3 × 3 grid a digit becomes
+# nine choices.
 #
-# **Question 16.d.** How many bits are nine choices among 64 codes?
+# **Question 16.c.** How many bits are nine choices among 64 codes?
 
 # %%
-ask("16.d", 54, why="A choice among 64 is 6 bits, and 9 · 6 = 54.", hint="How many bits tell 64 things apart?")
+ask("16.c", 54, why="A choice among 64 is 6 bits, and 9 · 6 = 54.", hint="How many bits tell 64 things apart?")
 
 # %% [markdown]
-# Learning it looks hopeless. Move $\mathbf{z}$ a little, and $e(\mathbf{z})$ does not move at all; its derivative is 0
-# wherever it exists. The way out is bold: on the way back, pretend that nothing had been replaced. Write
-# $\operatorname{sg}$ for `stop_gradient`, which passes values on but lets no gradient through, and hand the decoder
+# Move $\mathbf{z}$ a little, and $e(\mathbf{z})$ does not move at all; its derivative is 0 wherever it exists. The way
+# out is bold: on the way back, pretend that nothing had been replaced. Write $\operatorname{sg}$ for `stop_gradient`,
+# which passes values on but lets no gradient through, and hand the decoder
 #
 # $$ \mathbf{z}_q = \mathbf{z} + \operatorname{sg}\bigl(e(\mathbf{z}) - \mathbf{z}\bigr), \quad
 #    \text{so that} \quad \frac{\partial \ell}{\partial \mathbf{z}} := \frac{\partial \ell}{\partial \mathbf{z}_q}
 #    \tag{16.12} $$
 #
 # Its value is $e(\mathbf{z})$, its gradient that of $\mathbf{z}$: the **straight-through gradient** (Bengio et al.,
-# 2013). It is not the true one, but a good hint while $\mathbf{z}$ and $e(\mathbf{z})$ are near each other. Two more
-# terms see to that, one that moves the codes to the encoder's outputs, and one, the **commitment loss** with a weight
-# $\omega$, that moves the outputs to the codes:
+# 2013). It is not the true one, but a good hint while both are near each other. Two more terms see to that: one moves
+# the codes to the encoder's outputs, the other, the **commitment loss** with a weight $\omega$, the outputs to the
+# codes:
 #
 # $$ \begin{aligned} \ell = \|x - \operatorname{Dec}(\mathbf{z}_q)\|^2 + \sum_{\text{places}} \Bigl(
 #    & \| \operatorname{sg}(\mathbf{z}) - e(\mathbf{z}) \|^2 \\
 #    & + \omega\, \| \mathbf{z} - \operatorname{sg}(e(\mathbf{z})) \|^2 \Bigr) \end{aligned} \tag{16.13} $$
-#
-# By the first of them, a code's gradient is $2 \sum (e_j - \mathbf{z})$ over all $\mathbf{z}$ that chose it. It
-# vanishes where $e_j$ is their mean, so the codes do what is called $k$-means clustering.
 
 
 # %%
@@ -1266,10 +1224,9 @@ prove("16.12", encoder_gradient, gradient_at_the_code, cases=weighted_books(40),
 prove("16.13", code_gradients, code_gradients_by_hand, cases=committed_books(40), rtol=1e-3, atol=1e-4)
 
 # %% [markdown]
-# One thing goes wrong so often that it has a name. A code that no $\mathbf{z}$ chooses gets no gradient. Unless the
-# encoder's outputs happen to move towards it, it stays unused: **codebook collapse**. To watch for it, count how often
-# each code is chosen, and from these shares $\pi_j$ compute the **perplexity**, the number of codes that, used equally
-# often, would be as hard to guess:
+# A code that no $\mathbf{z}$ chooses gets no gradient. Unless the encoder's outputs happen to move towards it, it stays
+# unused: **codebook collapse**. To watch for it, count how often each code is chosen, and from these shares $\pi_j$
+# compute the **perplexity**, the number of codes that, used equally often, would be as hard to guess:
 #
 # $$ \text{perplexity} = \exp\Bigl( -\sum_{j} \pi_j \log \pi_j \Bigr) \tag{16.14} $$
 
@@ -1297,9 +1254,9 @@ def choices(count):
 prove("16.14", perplexity, scipy_perplexity, cases=choices(100))
 
 # %% [markdown]
-# There are two cures, used together below: begin with codes where the encoder's outputs are, and after every round of
-# training put each code that was not chosen onto a random output (as in Dhariwal et al., 2020). One codebook gets this
-# care. Its twin begins with small random numbers, which is common, and gets none. Encoder and decoder are convolutional.
+# Two cures are used together below: begin with codes where the encoder's outputs are, and after every round of training
+# put each unused code onto a random output (as in Dhariwal et al., 2020). The twin begins with small random numbers, as
+# is common, and gets no care. Encoder and decoder are convolutional.
 
 
 # %%
@@ -1318,6 +1275,10 @@ class Codebook(layers.Layer):
         return let_through(z, quantised)
 
 
+# %%
+COUNT, WIDTH = 64, 8  # of the codebook: how many codes, and how many numbers each
+
+
 def grid_encoder(width):
     halve = [layers.Conv2D(16, 4, 2, "same", activation="relu"), layers.Conv2D(32, 3, 2, activation="relu")]
     return keras.Sequential([keras.Input((14, 14, 1)), *halve, layers.Conv2D(width, 1)])  # 14 -> 7 -> 3
@@ -1329,37 +1290,35 @@ def grid_decoder(width):
     return keras.Sequential([keras.Input((3, 3, width)), double, last])  # 3 -> 7 -> 14
 
 
-# %%
-COUNT, WIDTH = 64, 8
-
-
 def chosen_codes(network, book, x):
     """Which code stands at each place of the codes of images x: (count, 3, 3)."""
     return ops.convert_to_numpy(nearest(ops.convert_to_tensor(predict(network, x)), book.codes))
 
 
+# %%
 def train_with_codebook(care, rounds=8):
     """Train a VQ-VAE; returns encoder, codebook and decoder, and the perplexity after each round."""
     network, book, back, history = grid_encoder(WIDTH), Codebook(COUNT, WIDTH), grid_decoder(WIDTH), []
 
-    def outputs():  # of the encoder, for 500 images
-        return predict(network, images[:500]).reshape(-1, WIDTH)
+    def random_outputs():  # of the encoder
+        return rng.permutation(predict(network, images[:500]).reshape(-1, WIDTH))
 
     def between():
         chosen = chosen_codes(network, book, images[:500])
         history.append(perplexity(chosen, COUNT))
         if care and len(history) < rounds:
-            codes, unused = ops.convert_to_numpy(book.codes).copy(), np.bincount(chosen.ravel(), minlength=COUNT) == 0
-            codes[unused] = rng.permutation(outputs())[: unused.sum()]
-            book.codes.assign(codes)
+            unused = np.bincount(chosen.ravel(), minlength=COUNT) == 0
+            codes = ops.convert_to_numpy(book.codes)
+            book.codes.assign(np.where(unused[:, None], random_outputs()[:COUNT], codes))
 
     if care:
-        book.codes.assign(rng.permutation(outputs())[:COUNT])
+        book.codes.assign(random_outputs()[:COUNT])
     train(keras.Sequential([network, book, back]), images, images, STEPS // 2, rounds=rounds, between=between)
     return network, book, back, history
 
 
-# %%
+# %% tags=["aside"]
+# @title Trains both, and looks at test digits
 vq = {"with care": train_with_codebook(True), "without": train_with_codebook(False)}
 chosen, vq_redrawn, used = {}, {}, {}
 for name, (network, book, back, _) in vq.items():
@@ -1385,9 +1344,8 @@ figure.tight_layout(pad=0.4)
 plt.show()
 
 # %% [markdown]
-# *Figure 16.9. Left: perplexity while training, of at most 64. Right: four test digits; the nine choices that the
-# VQ-VAE with care writes down for each (a shade for a code; the order of the shades means nothing); what its decoder
-# reads out of them; and what its twin draws.*
+# *Figure 16.9. Left: perplexity while training. Right: four test digits; the nine choices that the VQ-VAE with care
+# writes down for each (a shade for a code); what its decoder reads out of them; and what its twin draws.*
 
 # %%
 claim(
@@ -1398,13 +1356,13 @@ claim(
 )
 
 # %% [markdown]
-# The twin trained without an error or a warning. It pays for 64 codes and writes with a few: only a count of codes says
-# so. A VQ-VAE alone makes nothing up: its decoder wants nine choices that go together, and a second model has to learn
-# which do (van den Oord et al., 2017).
+# The twin trained without an error or a warning. It pays for 64 codes and writes with a few. And a VQ-VAE alone makes
+# nothing up: its decoder wants nine choices that go together, and a second model has to learn which do (van den Oord et
+# al., 2017).
 #
 # ## Debug it
 #
-# Two snippets of a kind that is common on the web. Both run without an error or a warning. First look at what they do.
+# Three snippets of a kind that is common on the web. All run without an error.
 
 
 # %%
@@ -1413,10 +1371,17 @@ class MeanPrice(GaussianCode):
         return self.beta * -0.5 * ops.mean(1 + log_variance - ops.square(mean) - ops.exp(log_variance))
 
 
+class WrongSign(GaussianCode):
+    def price(self, mean, log_variance):
+        return -super().price(mean, log_variance)
+
+
 # %%
 snippets = {"snippet A": variational(MeanPrice(BETA)), "snippet B": variational(GaussianCode(BETA))}
 train(snippets["snippet A"][2], images, images, STEPS)
 train(snippets["snippet B"][2], images, images, STEPS // 4, loss="mean_squared_error")  # that of Keras
+snippet_c = variational(WrongSign(BETA))[2]
+train(snippet_c, images, images, STEPS // 4, loss=lambda x, drawn: -squared_error(x, drawn))
 patients = {"as it should be": (vae_encoder, vae_decoder, vae)} | snippets
 symptoms, invented = {}, {}
 for name, (first, second, model) in patients.items():
@@ -1432,15 +1397,15 @@ plots.show_rows({name: made[:12] for name, made in invented.items()})
 # %% [markdown]
 # *Figure 16.10. What three decoders make of codes from the prior.*
 #
-# Before you read on: which of them would you have published, going by the squared error alone?
-#
 # Snippet A takes the mean over the numbers of the code where (16.6) has the sum. That is the right loss with
-# $\beta_\mathrm{KL}/32$ instead of $\beta_\mathrm{KL}$. The reconstructions get better, the code costs more and leaves
-# the prior, and what you make up is worse. Snippet B takes the mean over the *pixels* where (16.1) has the sum, and
-# leaves the KL a sum: the right loss with $196\,\beta_\mathrm{KL}$. Now nothing is worth its price. The encoder writes
-# nothing down, $\boldsymbol{\mu} = 0$ and $\boldsymbol{\sigma} = 1$ for every digit, and the decoder draws one blurred
-# image for all of them. This is called **posterior collapse**. The habit to keep: **a mean over the batch, and sums
-# over everything else.**
+# $\beta_\mathrm{KL}/32$. The reconstructions get better, the code costs more and leaves the prior, and the made-up
+# images get worse. Snippet B takes the mean over the *pixels* where (16.1) has the sum: the right loss with
+# $196\,\beta_\mathrm{KL}$. Now nothing is worth its price. The encoder puts out $\boldsymbol{\mu}=0$ and
+# $\boldsymbol{\sigma}=1$ for every digit, and the decoder draws one blurred image for all: **posterior collapse**. The
+# habit to keep: **a mean over the batch, and sums over everything else.**
+#
+# Snippet C has the wrong sign. The ELBO is to be *raised* and optimisers *lower* their loss, so there must be one
+# minus. With none, nothing bounds the KL: the numbers overflow within a few steps, and `TerminateOnNaN` ends the run.
 
 # %%
 claim(
@@ -1459,25 +1424,6 @@ claim(
 )
 
 # %% [markdown]
-# The second kind of mistake is in the sign. The ELBO is to be *raised* and optimisers *lower* their loss, so there must
-# be one minus. With two of them, or none, the decoder is trained to make the error as large as it can. The sigmoid
-# bounds what it can do wrong; the KL has no such bound:
-
-
-# %%
-class WrongSign(GaussianCode):
-    def price(self, mean, log_variance):
-        return -super().price(mean, log_variance)
-
-
-uphill = variational(WrongSign(BETA))[2]
-train(uphill, images, images, STEPS // 4, loss=lambda x, drawn: -squared_error(x, drawn))
-print("loss:", uphill.history.history["loss"])
-
-# %% [markdown]
-# A loss below 0, which no squared error has, would be the first sign. Here the numbers overflow within a few steps, and
-# `TerminateOnNaN` ends the run. The weights are lost: build the model anew.
-#
 # ## This run
 
 # %%
@@ -1489,29 +1435,37 @@ record(
     vq_perplexity=used["with care"],
 )
 
+
 # %% [markdown]
 # ## Exercises
 #
-# Fill in a function, run its cell, then run the check below it. Plain NumPy is enough but for exercise 16.3, which
-# needs `keras.ops`. The functions of the lesson are yours to use.
+# Plain NumPy is enough but for exercise 16.3. The functions of the lesson are yours to use.
 #
-# **Exercise 16.1 ★** The price of a code, in NumPy. A code that is the prior costs nothing.
+# **Exercise 16.1 ★** In some models the prior is learned, too, and is any normal distribution. What does a code cost
+# then?
 
 
 # %%
 # Exercise 16.1
-def code_price(mean, log_variance):
-    """KL from N(mean, variance) to the standard normal distribution, for each item of a batch.
+def code_price(mean, log_variance, prior_mean, prior_log_variance):
+    """KL from N(mean, variance) to the prior N(prior_mean, prior_variance), for each item of a
+    batch. The numbers of a code are independent under both.
 
-    mean, log_variance: arrays (batch, k); log_variance is the natural logarithm of the
-    variance.
-    Returns an array (batch,), in nats. Raises ValueError where the two shapes differ.
-    Example: code_price(np.array([[3.0, 0.0]]), np.zeros((1, 2))) is [4.5].
+    mean, log_variance: arrays (batch, d). prior_mean, prior_log_variance: arrays (d,), the same
+    for all items. The logarithms are natural ones, of variances.
+    Returns an array (batch,), in nats. Raises ValueError where mean and log_variance have
+    different shapes, and where one of the prior's arrays has another shape than (d,).
+    Example: code_price(np.array([[3.0, 0.0]]), np.zeros((1, 2)), np.array([1.0, 0.0]),
+    np.zeros(2)) is [2.0].
     """
     ### BEGIN SOLUTION
     if mean.shape != log_variance.shape:
         raise ValueError(f"mean has the shape {mean.shape} and log_variance {log_variance.shape}")
-    return 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=-1)
+    for part in (prior_mean, prior_log_variance):
+        if part.shape != mean.shape[1:]:
+            raise ValueError(f"the prior has the shape {part.shape}, and a code {mean.shape[1:]}")
+    squares = (np.exp(log_variance) + (mean - prior_mean) ** 2) / np.exp(prior_log_variance)
+    return 0.5 * (squares - 1 - log_variance + prior_log_variance).sum(axis=1)
     ### END SOLUTION
 
 
@@ -1522,135 +1476,154 @@ import numpy as np
 from scipy.stats import norm
 
 ex = exercise("16.1")
+ex.hints(
+    "What is the price where the code is exactly the prior? It must come out of your formula as 0.",
+    "A divergence does not change when both distributions are moved and scaled alike.",
+    "Move and scale so that the prior becomes the standard normal; then (16.6) says the price of the moved code.",
+)
+ex.equivalent(
+    "'prior_mean - mean' for 'mean - prior_mean' in 'squares = (np.exp(log_variance) + (mean - prior_mean) ** 2) / ...'",
+    "a square",
+)
 
 
 @ex.cases
 def _(rng):
-    yield np.array([[3.0, 0.0]]), np.zeros((1, 2))
-    yield np.zeros((3, 4)), np.zeros((3, 4))
-    for _ in range(20):
-        shape = tuple(int(n) for n in rng.integers(2, 7, 2))
-        yield rng.normal(size=shape), rng.normal(size=shape)
-    yield rng.normal(size=(4, 3)), rng.normal(size=(4, 1))
-    yield rng.normal(size=(4, 3)), rng.normal(size=3)
+    def case(batch, d):
+        return *rng.normal(size=(2, batch, d)), *rng.normal(size=(2, d))
+
+    yield np.array([[3.0, 0.0]]), np.zeros((1, 2)), np.array([1.0, 0.0]), np.zeros(2)
+    yield np.ones((2, 3)), -np.ones((2, 3)), np.ones(3), -np.ones(3)
+    yield case(1, 1)
+    yield case(3, 3)
+    for _ in range(16):
+        yield case(*(int(n) for n in rng.integers(2, 7, 2)))
+    mean, log_variance, prior_mean, prior_log_variance = case(4, 3)
+    yield mean, log_variance[:, :1], prior_mean, prior_log_variance
+    yield mean, log_variance[0], prior_mean, prior_log_variance
+    yield mean, log_variance.T, prior_mean, prior_log_variance
+    yield mean, log_variance, prior_mean[:1], prior_log_variance
+    yield mean, log_variance, prior_mean, prior_log_variance[:1]
+    yield mean, log_variance, prior_mean[None], prior_log_variance
+    yield mean, log_variance, prior_mean, prior_log_variance[None]
+    yield mean, log_variance, mean, prior_log_variance
+    yield mean, log_variance, prior_mean, log_variance
+    mean, log_variance, prior_mean, prior_log_variance = case(3, 3)
+    yield mean, log_variance, prior_mean[:, None], prior_log_variance
+    yield mean, log_variance, prior_mean, prior_log_variance[:, None]
 
 
 @ex.oracle
-def _(mean, log_variance):
+def _(mean, log_variance, prior_mean, prior_log_variance):
     # Cross-entropy minus entropy, number by number.
-    if mean.shape != log_variance.shape:
-        raise ValueError("the shapes differ")
+    if mean.shape != log_variance.shape or {prior_mean.shape, prior_log_variance.shape} != {mean.shape[1:]}:
+        raise ValueError("the shapes do not belong together")
     prices = np.zeros(mean.shape)
     for place in np.ndindex(mean.shape):
         q = norm(mean[place], np.exp(log_variance[place] / 2))
-        prices[place] = (np.log(2 * np.pi) + q.var() + q.mean() ** 2) / 2 - q.entropy()
+        p_mean, p_variance = prior_mean[place[1]], np.exp(prior_log_variance[place[1]])
+        cross = (np.log(2 * np.pi * p_variance) + (q.var() + (q.mean() - p_mean) ** 2) / p_variance) / 2
+        prices[place] = cross - q.entropy()
     return prices.sum(axis=1)
 
 
-def _terms(mean, log_variance):
-    if mean.shape != log_variance.shape:
+def _refuse(mean, log_variance, prior_mean, prior_log_variance):
+    if mean.shape != log_variance.shape or prior_mean.shape != mean.shape[1:]:
         raise ValueError
-    return 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)
+    if prior_log_variance.shape != mean.shape[1:]:
+        raise ValueError
+
+
+def _terms(mean, log_variance, prior_mean, prior_log_variance):
+    _refuse(mean, log_variance, prior_mean, prior_log_variance)
+    squares = (np.exp(log_variance) + (mean - prior_mean) ** 2) / np.exp(prior_log_variance)
+    return 0.5 * (squares - 1 - log_variance + prior_log_variance)
 
 
 @ex.wrong
-def mean_over_the_code(mean, log_variance):
-    """You took the mean over the numbers of the code. Each of them has its price, and the prices add up."""
-    return _terms(mean, log_variance).mean(axis=1)
-
-
-@ex.wrong
-def mean_over_the_batch(mean, log_variance):
-    """The mean over the batch is for the loss, later. Here every item has a price of its own."""
-    return _terms(mean, log_variance).sum(axis=1).mean()
-
-
-@ex.wrong
-def sum_over_the_batch(mean, log_variance):
-    """You added up over the batch and kept the numbers of the code apart; it is the other way round."""
-    return _terms(mean, log_variance).sum(axis=0)
-
-
-@ex.wrong
-def elbo_sign(mean, log_variance):
-    """This is minus the KL, as it stands in the ELBO. A divergence is never negative."""
-    return -_terms(mean, log_variance).sum(axis=1)
-
-
-@ex.wrong
-def variance_for_log(mean, log_variance):
-    """The second argument is the logarithm of the variance; you used it as the variance itself."""
-    _terms(mean, log_variance)
-    return 0.5 * (mean**2 + log_variance - 1 - np.log(np.abs(log_variance) + 1e-12)).sum(axis=1)
-
-
-@ex.wrong
-def deviation_for_variance(mean, log_variance):
-    """You read the second argument as the logarithm of the standard deviation. It is that of the variance, which is
-    twice as much."""
-    _terms(mean, log_variance)
-    return 0.5 * (mean**2 + np.exp(2 * log_variance) - 1 - 2 * log_variance).sum(axis=1)
-
-
-@ex.wrong
-def half_forgotten(mean, log_variance):
-    """Every term is right, and the factor one half before the sum is missing."""
-    return 2 * _terms(mean, log_variance).sum(axis=1)
-
-
-@ex.wrong
-def deviation_for_variance_inside(mean, log_variance):
-    """One term is off: the exponential of half the logarithm is the standard deviation, and the formula has its
-    square, the variance."""
-    return (_terms(mean, log_variance) + 0.5 * (np.exp(log_variance / 2) - np.exp(log_variance))).sum(axis=1)
-
-
-@ex.wrong
-def sign_of_the_logarithm(mean, log_variance):
-    """The logarithm of the variance is subtracted: a narrow distribution says much and costs much."""
-    return (_terms(mean, log_variance) + log_variance).sum(axis=1)
-
-
-@ex.wrong
-def one_forgotten(mean, log_variance):
-    """A code that is the prior costs nothing, and yours costs something for mean 0 and log-variance 0: a constant is
-    missing from each term."""
-    return (_terms(mean, log_variance) + 0.5).sum(axis=1)
-
-
-@ex.wrong
-def mean_not_squared(mean, log_variance):
-    """The mean enters as its square: to the left of 0 it is as far from the prior as to the right."""
-    return (_terms(mean, log_variance) + 0.5 * (mean - mean**2)).sum(axis=1)
-
-
-@ex.wrong
-def the_other_way_round(mean, log_variance):
-    """This is the divergence from the standard normal to N(mean, variance); asked for is the other direction. A
-    divergence is not symmetric."""
-    _terms(mean, log_variance)
-    return 0.5 * ((1 + mean**2) / np.exp(log_variance) - 1 + log_variance).sum(axis=1)
-
-
-@ex.wrong
-def one_number(mean, log_variance):
-    """You added up over the batch too. Every item has a price of its own: sum over the numbers of the code alone."""
-    return _terms(mean, log_variance).sum()
-
-
-@ex.wrong
-def broadcasts(mean, log_variance):
-    """Right where the shapes agree. Where they differ, NumPy broadcasts silently; refuse them with a ValueError."""
+def standard_prior(mean, log_variance, prior_mean, prior_log_variance):
+    """This is the price against the standard normal, (16.6). The prior has a mean and a variance of its own."""
+    _refuse(mean, log_variance, prior_mean, prior_log_variance)
     return 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1)
 
 
+@ex.wrong
+def the_other_way_round(mean, log_variance, prior_mean, prior_log_variance):
+    """This is the divergence from the prior to the code's distribution; asked for is the other direction. A divergence
+    is not symmetric."""
+    _refuse(mean, log_variance, prior_mean, prior_log_variance)
+    squares = (np.exp(prior_log_variance) + (mean - prior_mean) ** 2) / np.exp(log_variance)
+    return 0.5 * (squares - 1 + log_variance - prior_log_variance).sum(axis=1)
+
+
+@ex.wrong
+def mean_not_scaled(mean, log_variance, prior_mean, prior_log_variance):
+    """The distance of the means counts in the prior's units: its square is divided by the prior's variance, too."""
+    _refuse(mean, log_variance, prior_mean, prior_log_variance)
+    ratio = np.exp(log_variance - prior_log_variance)
+    return 0.5 * (ratio + (mean - prior_mean) ** 2 - 1 - log_variance + prior_log_variance).sum(axis=1)
+
+
+@ex.wrong
+def no_logarithm_of_the_prior(mean, log_variance, prior_mean, prior_log_variance):
+    """A code that is the prior costs nothing, and yours costs something: the logarithm is that of the two variances'
+    ratio."""
+    return (_terms(mean, log_variance, prior_mean, prior_log_variance) - prior_log_variance / 2).sum(axis=1)
+
+
+@ex.wrong
+def mean_over_the_code(mean, log_variance, prior_mean, prior_log_variance):
+    """You took the mean over the numbers of the code. Each of them has its price, and the prices add up."""
+    return _terms(mean, log_variance, prior_mean, prior_log_variance).mean(axis=1)
+
+
+@ex.wrong
+def sum_over_the_batch(mean, log_variance, prior_mean, prior_log_variance):
+    """You added up over the batch and kept the numbers of the code apart; it is the other way round."""
+    return _terms(mean, log_variance, prior_mean, prior_log_variance).sum(axis=0)
+
+
+@ex.wrong
+def elbo_sign(mean, log_variance, prior_mean, prior_log_variance):
+    """This is minus the KL, as it stands in the ELBO. A divergence is never negative."""
+    return -_terms(mean, log_variance, prior_mean, prior_log_variance).sum(axis=1)
+
+
+@ex.wrong
+def half_forgotten(mean, log_variance, prior_mean, prior_log_variance):
+    """Every term is right, and the factor one half before the sum is missing."""
+    return 2 * _terms(mean, log_variance, prior_mean, prior_log_variance).sum(axis=1)
+
+
+@ex.wrong
+def deviation_for_variance(mean, log_variance, prior_mean, prior_log_variance):
+    """You read the logarithms as those of standard deviations. They are those of variances, which are twice as much."""
+    return _terms(mean, 2 * log_variance, prior_mean, 2 * prior_log_variance).sum(axis=1)
+
+
+@ex.wrong
+def one_number(mean, log_variance, prior_mean, prior_log_variance):
+    """You added up over the batch too. Every item has a price of its own: sum over the numbers of the code alone."""
+    return _terms(mean, log_variance, prior_mean, prior_log_variance).sum()
+
+
+@ex.wrong
+def broadcasts(mean, log_variance, prior_mean, prior_log_variance):
+    """Right where the shapes belong together. Where they do not, NumPy broadcasts silently; refuse them with a
+    ValueError."""
+    squares = (np.exp(log_variance) + (mean - prior_mean) ** 2) / np.exp(prior_log_variance)
+    return 0.5 * (squares - 1 - log_variance + prior_log_variance).sum(axis=1)
+
+
 @ex.right
-def by_einsum(mean, log_variance):
+def by_moving(mean, log_variance, prior_mean, prior_log_variance):
     if np.shape(mean) != np.shape(log_variance):
         raise ValueError("these do not belong together")
-    sigma = np.exp(log_variance / 2)
-    squares = np.einsum("bk,bk->b", mean, mean) + np.einsum("bk,bk->b", sigma, sigma)
-    return squares / 2 - np.log(sigma).sum(axis=1) - mean.shape[1] / 2
+    if not np.shape(prior_mean) == np.shape(prior_log_variance) == (mean.shape[1],):
+        raise ValueError("not a prior for such codes")
+    moved = (mean - prior_mean) * np.exp(-0.5 * prior_log_variance)
+    scaled = log_variance - prior_log_variance
+    return 0.5 * np.array([one @ one + np.exp(s).sum() - s.sum() - len(s) for one, s in zip(moved, scaled)])
 
 
 # %%
@@ -1686,6 +1659,11 @@ from course.exercises import exercise
 import numpy as np
 
 ex = exercise("16.2")
+ex.hints(
+    "The standard deviation is the exponential of half the logarithm of the variance.",
+    "With epsilon held fast, z is an ordinary function of two numbers.",
+    "Write the draw as mean + exp(log_variance / 2) * epsilon, and differentiate by each of the two.",
+)
 
 
 @ex.cases
@@ -1694,8 +1672,16 @@ def _(rng):
     for _ in range(20):
         shape = tuple(int(n) for n in rng.integers(1, 5, 2))
         yield rng.normal(size=shape), rng.normal(size=shape), rng.normal(size=shape)
-    yield rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng.normal(size=3)
-    yield rng.normal(size=(4, 3)), rng.normal(size=(4, 1)), rng.normal(size=(4, 3))
+    for shapes in [
+        ((4, 3), (4, 3), (3,)),
+        ((4, 3), (4, 1), (4, 3)),
+        ((4, 1), (4, 3), (4, 3)),
+        ((4, 3), (4, 3), (4, 1)),
+        ((2, 6), (2, 6), (2, 6, 1)),
+        ((6,), (6, 1), (6,)),
+        ((2, 6), (6, 2), (6, 2)),
+    ]:
+        yield tuple(rng.normal(size=shape) for shape in shapes)
 
 
 @ex.oracle
@@ -1815,7 +1801,7 @@ def by_powers(mean, log_variance, epsilon):
     if len({np.shape(mean), np.shape(log_variance), np.shape(epsilon)}) > 1:
         raise ValueError("three arrays of one shape are needed")
     sigma = np.e ** (np.asarray(log_variance) / 2)
-    z = np.add(mean, np.multiply(sigma, epsilon))
+    z = mean + sigma * epsilon
     return z, mean * 0 + 1, (z - mean) / 2
 
 
@@ -1823,191 +1809,208 @@ def by_powers(mean, log_variance, epsilon):
 check("16.2", draw_code)
 
 # %% [markdown]
-# **Exercise 16.3 ★★** The middle of a VQ-VAE in one function. The check looks at what comes out, and at the gradients
-# that reach the encoder and the codebook through it.
+# **Exercise 16.3 ★★** A list of codes needs no codebook: squash each number and round it (Mentzer et al., 2024). Write
+# the layer. The check looks at what comes out, and at the gradient that goes through.
 
 
 # %%
 # Exercise 16.3
-def quantise(z, codes):
-    """Replace every vector by its nearest code, with the straight-through gradient (16.10).
+class RoundedCode(keras.layers.Layer):
+    """Rounds every number of a code to one of a few values; a layer without weights.
 
-    z: tensor (..., width). codes: tensor (K, width). Use keras.ops. Returns a tensor of the
-    shape of z. The gradient of the result reaches z as if nothing had been replaced, and does
-    not reach the codes at all.
-    Raises ValueError where the last axes of z and codes have different sizes.
-    Example: for z = [[0.9, 0.2]] and codes = [[0, 0], [1, 0]] the result is [[1, 0]].
+    levels: how many values, a whole number of at least 2. They go from -1 to 1 in equal steps:
+    with 2 levels they are -1 and 1, with 3 levels -1, 0 and 1.
+    Called with a float tensor z of any shape: y = tanh(z), and each y is replaced by the
+    nearest of the values. Returns a tensor of the shape of z. The gradient is that of y, as if
+    nothing had been rounded: it passes through tanh. It also works in a functional model.
+    Example: RoundedCode(3) makes of [[0.2, 1.0, -5.0]] the numbers [[0, 1, -1]].
     """
-    ### BEGIN SOLUTION
-    if z.shape[-1] != codes.shape[-1]:
-        raise ValueError(f"z holds vectors of {z.shape[-1]} numbers and the codebook of {codes.shape[-1]}")
-    distances = ops.sum(ops.square(ops.expand_dims(z, -2) - codes), axis=-1)  # (..., K)
-    chosen = ops.take(codes, ops.argmin(distances, axis=-1), axis=0)
-    return z + ops.stop_gradient(chosen - z)
-    ### END SOLUTION
+
+    def __init__(self, levels, **settings):
+        super().__init__(**settings)
+        self.levels = levels
+
+    def call(self, z):
+        ### BEGIN SOLUTION
+        y = ops.tanh(z)
+        step = 2 / (self.levels - 1)
+        rounded = ops.round((y + 1) / step) * step - 1
+        return y + ops.stop_gradient(rounded - y)
+        ### END SOLUTION
 
 
 # %% tags=["grading"]
 from course import gradient
 from course.exercises import exercise
 
+import keras
 import numpy as np
 from keras import ops
-from scipy.spatial import KDTree
 
 ex = exercise("16.3", rtol=1e-4, atol=1e-4)
+ex.hints(
+    "Forget the gradient first. Which whole numbers do you get if you stretch -1 to 1 to the length levels - 1?",
+    "`ops.round` rounds to whole numbers: move and stretch y, round, then undo both.",
+    "(16.12) with y in the place of z: the value of the rounded number, the gradient of y.",
+)
 
 
 @ex.cases
 def _(rng):
-    yield np.array([[0.9, 0.2]], "float32"), np.array([[0, 0], [1, 0]], "float32"), np.ones((1, 2), "float32")
-    for n in range(9):
-        shape = [(5, 3), (2, 2, 2, 3)][n % 2]
-        z, weights = (rng.normal(size=shape).astype("float32") for _ in range(2))
-        yield z, (2 * rng.normal(size=(6, 3))).astype("float32"), weights
-    yield (
-        rng.normal(size=(5, 3)).astype("float32"),
-        rng.normal(size=(3, 2)).astype("float32"),
-        np.ones((5, 3), "float32"),
-    )
-    yield (
-        rng.normal(size=(5, 3)).astype("float32"),
-        rng.normal(size=(3, 1)).astype("float32"),
-        np.ones((5, 3), "float32"),
-    )
+    def case(levels, *shape):
+        step = 2 / (levels - 1)  # no number near the middle between two values, where rounding would decide
+        y = rng.integers(0, levels, shape) * step - 1 + rng.uniform(-0.42, 0.42, shape) * step
+        return np.round(np.arctanh(y.clip(-0.99, 0.99)), 4).astype("float32"), levels, rng.integers(1, 5, shape)
+
+    yield np.array([[0.2, 1.0, -5.0]], "float32"), 3, np.ones((1, 3), int)
+    yield np.array([[0.2, -0.3], [7.0, -6.0]], "float32"), 2, np.array([[1, 2], [3, 4]])
+    yield np.array([[0.3, -0.3, 0.75, -0.75, 2.0, -2.0]], "float32"), 4, np.arange(1, 7)[None]
+    for levels in (2, 3, 4, 5, 6, 7, 8):
+        yield case(levels, 3, levels)
+    yield case(5, 4)
+    yield case(4, 2, 3, 3, 2)
+    yield case(3, 1, 1)
 
 
-ex.shown_as("""
-given, book = keras.ops.convert_to_tensor(z), keras.ops.convert_to_tensor(codes)
-quantise(given, book), gradient(lambda at: keras.ops.sum(weights * quantise(at, book)), given)
-""")
+ex.shown_as("layer = RoundedCode(levels)\nlayer(z)")
 
 
 @ex.drive
-def values_and_gradients(answer, z, codes, weights):
-    z, codes, weights = (ops.convert_to_tensor(array) for array in (z, codes, weights))
+def used(answer, z, levels, weights):
+    layer = answer(levels)
+    z = ops.convert_to_tensor(z.astype("float32"))
+    layer.call(z)  # as it is: around what `call` raises, Keras puts words of its own
+    symbolic = layer(keras.Input(tuple(z.shape)[1:]))
 
-    def loss(at, book):  # the zeros keep both in the picture where an answer uses only one of them
-        return ops.sum(weights * answer(at, book)) + 0 * (ops.sum(at) + ops.sum(book))
+    def weighted(at):
+        return ops.sum(layer(at) * weights.astype("float32"))
 
     return {
-        "value": ops.convert_to_numpy(answer(z, codes)),
-        "gradient of z": ops.convert_to_numpy(gradient(lambda at: loss(at, codes), z)),
-        "gradient of codes": ops.convert_to_numpy(gradient(lambda book: loss(z, book), codes)),
+        "output": ops.convert_to_numpy(layer(z)),
+        "shape in a functional model": tuple(symbolic.shape)[1:],
+        "number of weights": len(layer.weights),
+        "gradient of a weighted sum of the output": ops.convert_to_numpy(gradient(weighted, z)),
     }
 
 
 @ex.oracle
-def _(z, codes, weights):
-    if z.shape[-1] != codes.shape[-1]:
-        raise ValueError("the widths differ")
-    chosen = codes[KDTree(codes).query(z)[1]]
-    return {"value": chosen, "gradient of z": weights, "gradient of codes": np.zeros_like(codes)}
+def _(z, levels, weights):
+    y, values = np.tanh(z.astype(float)), np.linspace(-1, 1, levels)
+    return {
+        "output": values[np.abs(y[..., None] - values).argmin(axis=-1)].astype("float32"),
+        "shape in a functional model": z.shape[1:],
+        "number of weights": 0,
+        "gradient of a weighted sum of the output": (weights * (1 - y**2)).astype("float32"),
+    }
 
 
-def _chosen(z, codes, scores=None):
-    if z.shape[-1] != codes.shape[-1]:
-        raise ValueError
-    distances = ops.sum(ops.square(ops.expand_dims(z, -2) - codes), axis=-1)
-    return ops.take(codes, ops.argmin(scores(distances) if scores else distances, axis=-1), axis=0)
+class _Base(keras.layers.Layer):
+    def __init__(self, levels):
+        super().__init__()
+        self.levels = levels
 
+    def rounded(self, y):
+        step = 2 / (self.levels - 1)
+        return ops.round((y + 1) / step) * step - 1
 
-@ex.wrong
-def bare_lookup(z, codes):
-    """The values are right. But the choice of a code has no gradient, so nothing reaches the encoder, and the codes
-    get a gradient that they should not: on the way back, z has to stand in for its code."""
-    return _chosen(z, codes)
-
-
-@ex.wrong
-def stopped_altogether(z, codes):
-    """The values are right, and no gradient reaches anything. Only the difference to z is to be stopped, not z."""
-    return ops.stop_gradient(_chosen(z, codes))
+    def call(self, z):
+        y = ops.tanh(z)
+        return y + ops.stop_gradient(self.rounded(y) - y)
 
 
 @ex.wrong
-def codes_not_stopped(z, codes):
-    """Values and the encoder's gradient are right. But the codes get a gradient as well. They have a loss of their
-    own, so this one has to be stopped."""
-    return z + _chosen(z, codes) - ops.stop_gradient(z)
+class bare_rounding(_Base):
+    """The values are right, and no gradient goes through: rounding has the derivative 0 almost everywhere. On the way
+    back, y has to stand in for the rounded number."""
+
+    def call(self, z):
+        return self.rounded(ops.tanh(z))
 
 
 @ex.wrong
-def difference_turned(z, codes):
-    """The gradient is right, the value is z moved *away* from its code: the difference has the wrong sign."""
-    return z + ops.stop_gradient(z - _chosen(z, codes))
+class around_tanh(_Base):
+    """The values are right. Your gradient goes around tanh as well as around the rounding: only the rounding is to be
+    skipped on the way back."""
+
+    def call(self, z):
+        return z + ops.stop_gradient(self.rounded(ops.tanh(z)) - z)
 
 
 @ex.wrong
-def no_replacement(z, codes):
-    """The gradient is right, but the decoder sees z itself: the value has to be the nearest code."""
-    _chosen(z, codes)
-    return z + 0 * ops.sum(codes)
+class no_rounding(_Base):
+    """The gradient is right, but you put out y itself: its value has to be the nearest of the levels."""
+
+    def call(self, z):
+        return ops.tanh(z)
 
 
 @ex.wrong
-def farthest(z, codes):
-    """You chose the code that is farthest away."""
-    return z + ops.stop_gradient(_chosen(z, codes, lambda distances: -distances) - z)
+class no_tanh(_Base):
+    """You round z itself, cut off at -1 and 1. The numbers go through tanh first."""
+
+    def call(self, z):
+        return z + ops.stop_gradient(self.rounded(ops.clip(z, -1, 1)) - z)
 
 
 @ex.wrong
-def largest_product(z, codes):
-    """You chose the code with the largest product with z. Long codes win that way; the nearest is another matter."""
-    if z.shape[-1] != codes.shape[-1]:
-        raise ValueError
-    chosen = ops.take(codes, ops.argmax(ops.matmul(z, ops.transpose(codes)), axis=-1), axis=0)
-    return z + ops.stop_gradient(chosen - z)
+class odd_levels_only(_Base):
+    """Right for an odd number of levels. With an even one, 0 is not among the values: move y so that it begins at 0
+    before you round."""
+
+    def rounded(self, y):
+        half = (self.levels - 1) / 2
+        return ops.round(y * half) / half
 
 
 @ex.wrong
-def half_the_product(z, codes):
-    """You left out a factor: multiplied out, the squared distance has the product twice, as in (16.9)."""
-    if z.shape[-1] != codes.shape[-1]:
-        raise ValueError
-    scores = ops.sum(ops.square(codes), axis=-1) - ops.matmul(z, ops.transpose(codes))
-    chosen = ops.take(codes, ops.argmin(scores, axis=-1), axis=0)
-    return z + ops.stop_gradient(chosen - z)
+class one_step_too_many(_Base):
+    """Your steps are too short: between `levels` values there are levels - 1 steps."""
+
+    def rounded(self, y):
+        return ops.round((y + 1) / 2 * self.levels) / self.levels * 2 - 1
 
 
 @ex.wrong
-def city_block(z, codes):
-    """You chose by the sum of the absolute differences; the nearest code is the one with the least sum of squares."""
-    if z.shape[-1] != codes.shape[-1]:
-        raise ValueError
-    distances = ops.sum(ops.abs(ops.expand_dims(z, -2) - codes), axis=-1)
-    chosen = ops.take(codes, ops.argmin(distances, axis=-1), axis=0)
-    return z + ops.stop_gradient(chosen - z)
+class numbers_of_levels(_Base):
+    """You put out the number of the level, 0, 1, 2 and so on. The values go from -1 to 1."""
+
+    def rounded(self, y):
+        return ops.round((y + 1) / 2 * (self.levels - 1))
 
 
 @ex.wrong
-def roles_exchanged(z, codes):
-    """You exchanged the two: the value is that of z and the gradient goes to the codes. It is the other way round."""
-    chosen = _chosen(z, codes)
-    return chosen + ops.stop_gradient(z - chosen)
+class cut_off(_Base):
+    """You take the next value below. The nearest one may lie above."""
+
+    def rounded(self, y):
+        step = 2 / (self.levels - 1)
+        return ops.floor((y + 1) / step) * step - 1
 
 
 @ex.wrong
-def takes_anything(z, codes):
-    """Right where the widths agree. Where they differ, the difference broadcasts or fails with an error of its own;
-    compare the last axes first, and refuse with a ValueError."""
-    distances = ops.sum(ops.square(ops.expand_dims(z, -2) - codes), axis=-1)
-    chosen = ops.take(codes, ops.argmin(distances, axis=-1), axis=0)
-    return z + ops.stop_gradient(chosen - z)
+class difference_turned(_Base):
+    """The gradient is right. The value moves away from the level: the difference has the wrong sign."""
+
+    def call(self, z):
+        y = ops.tanh(z)
+        return y + ops.stop_gradient(y - self.rounded(y))
 
 
 @ex.right
-def by_one_hot(z, codes):
-    if int(z.shape[-1]) != int(codes.shape[-1]):
-        raise ValueError("a code of another width")
-    scores = ops.matmul(z, ops.transpose(codes)) - 0.5 * ops.sum(codes * codes, axis=1)
-    choice = ops.one_hot(ops.argmax(scores, axis=-1), codes.shape[0])
-    fixed = ops.stop_gradient(ops.matmul(choice, codes))
-    return fixed + (z - ops.stop_gradient(z))
+class by_distances(keras.layers.Layer):
+    def __init__(self, levels):
+        super().__init__()
+        self.values = np.linspace(-1, 1, levels).astype("float32")
+
+    def call(self, z):
+        y = ops.tanh(z)
+        away = ops.square(ops.expand_dims(y, -1) - self.values)
+        chosen = ops.take(ops.convert_to_tensor(self.values), ops.argmin(away, axis=-1))
+        return ops.stop_gradient(chosen) + (y - ops.stop_gradient(y))
 
 
 # %%
-check("16.3", quantise)
+check("16.3", RoundedCode)
 
 # %% [markdown]
 # **Exercise 16.4 ★★★** Keep a codebook alive without any gradient: one step of $k$-means for the codes that are in
@@ -2050,6 +2053,15 @@ import numpy as np
 from scipy.spatial import KDTree
 
 ex = exercise("16.4")
+ex.hints(
+    "Make the table of all distances first, a row for each vector of z. Its smallest entries say two things.",
+    "Which code a vector chooses is the argmin of its row; how badly it is served, the minimum.",
+    "Sort the vectors by their minimum, the largest first, and hand them out to the codes that nobody chose.",
+)
+ex.equivalent(
+    "'codes - z[:, None]' for 'z[:, None] - codes' in 'distances = np.linalg.norm(z[:, None] - codes, axis=-1)'",
+    "a distance is the same both ways",
+)
 
 
 @ex.cases
@@ -2061,6 +2073,11 @@ def _(rng):
         codes = rng.normal(size=(count, width))
         codes[: n % 3 + 1] += 20  # far from everything: unused
         yield codes[rng.permutation(count)], rng.normal(size=(int(rng.integers(count, 20)), width))
+    for width in (1, 2, 3):  # as many vectors as codes
+        yield (
+            np.concatenate([rng.normal(size=(3, width)), 20 + rng.normal(size=(1, width))]),
+            rng.normal(size=(4, width)),
+        )
     yield rng.normal(size=(3, 2)), rng.normal(size=(5, 1))
     yield rng.normal(size=(4, 2)), rng.normal(size=(3, 2))
 
@@ -2211,7 +2228,8 @@ def by_matrices(codes, z):
     squared = (z**2).sum(axis=1)[:, None] + (codes**2).sum(axis=1) - 2 * z @ codes.T
     choice = np.eye(len(codes))[squared.argmin(axis=1)]
     counts = choice.sum(axis=0)
-    moved = choice.T @ z / np.maximum(counts, 1)[:, None]
+    moved = choice.T @ z
+    moved[counts > 0] /= counts[counts > 0][:, None]
     worst = np.argsort(squared.min(axis=1))[::-1]
     moved[counts == 0] = z[worst[: int(np.sum(counts == 0))]]
     return moved
@@ -2221,10 +2239,10 @@ def by_matrices(codes, z):
 check("16.4", revive)
 
 # %% [markdown]
-# **Exercise 16.5 ★★★** The ELBO is a mean of $\log w_s$ with $w_s = p(x, z_s) / q(z_s)$. Take the logarithm of the
-# mean instead of the mean of the logarithms, and you have a tighter bound, which nears $\log p(x)$ as the number $S$
-# of draws grows (Burda et al., 2016): $\log \frac1S \sum_s w_s$. The weights themselves are far too small or too
-# large for a float.
+# **Exercise 16.5 ★★★** The ELBO is the expectation of $\log w_i$ with the weight $w_i=p(x, \mathbf{z}_i) /
+# q_\phi(\mathbf{z}_i)$ of a draw. Take the logarithm of the mean weight of several draws instead: in expectation it is
+# a lower bound, too, and with more draws never a looser one (Burda et al., 2016). The weights themselves fit into
+# no float.
 
 
 # %%
@@ -2256,6 +2274,11 @@ from course.exercises import exercise
 import numpy as np
 
 ex = exercise("16.5")
+ex.hints(
+    "The first bound is easy. For the second, what becomes of a logarithm if you take a factor out of the mean?",
+    "exp of a large number overflows, exp of a very negative one is 0. Which weight of an item can be made 1?",
+    "Subtract each item's largest log w before the exponential, and add it again after the logarithm.",
+)
 
 
 @ex.cases
@@ -2267,6 +2290,12 @@ def _(rng):
         yield 2 * rng.normal(size=shape) + [0, -3000, 2000][n % 3], rng.normal(size=shape)
     for _ in range(4):  # items of one batch that are far apart
         yield 2 * rng.normal(size=(5, 3)) + 1500 * rng.permutation([-2, 0, 2]), rng.normal(size=(5, 3))
+    for _ in range(3):  # draws of one item that are far apart
+        log_joint = rng.normal(size=(4, 3)) + 1000 * rng.permuted([[-3, 0, 1, 2]] * 3, axis=1).T
+        yield log_joint, rng.normal(size=(4, 3))
+    yield rng.normal(size=(4, 3)), rng.normal(size=(3, 4))
+    yield rng.normal(size=(2, 2)), rng.normal(size=4)
+    yield rng.normal(size=(4, 3)), rng.normal(size=(4, 3, 1))
     yield rng.normal(size=(4, 3)), rng.normal(size=3)
     yield rng.normal(size=(4, 3)), rng.normal(size=(4, 1))
 
@@ -2355,6 +2384,24 @@ def largest_of_all(log_joint, log_q):
 
 
 @ex.wrong
+def by_the_mean(log_joint, log_q):
+    """Right where the draws of an item are near each other. You took the mean out, and a draw far above it still
+    overflows: take the largest value out."""
+    log_w = _logs(log_joint, log_q)
+    with np.errstate(over="ignore"):
+        return log_w.mean(axis=0), log_w.mean(axis=0) + np.log(np.exp(log_w - log_w.mean(axis=0)).mean(axis=0))
+
+
+@ex.wrong
+def by_the_first_draw(log_joint, log_q):
+    """Right where the draws of an item are near each other. You took the first draw out, and one far above it still
+    overflows: take the largest value out."""
+    log_w = _logs(log_joint, log_q)
+    with np.errstate(over="ignore", divide="ignore"):
+        return log_w.mean(axis=0), log_w[0] + np.log(np.exp(log_w - log_w[0]).mean(axis=0))
+
+
+@ex.wrong
 def largest_not_put_back(log_joint, log_q):
     """You took the largest value out of the exponential, rightly, but did not put it back after the logarithm."""
     log_w = _logs(log_joint, log_q)
@@ -2410,32 +2457,36 @@ def by_logaddexp(log_joint, log_q):
     if np.shape(log_joint) != np.shape(log_q):
         raise ValueError("one log q for each log p, please")
     log_w = np.subtract(log_joint, log_q)
-    return np.sum(log_w, axis=0) / len(log_w), np.logaddexp.reduce(log_w, axis=0) - np.log(len(log_w))
+    return np.sum(log_w, axis=0) / len(log_w), np.logaddexp.reduce(log_w) - np.log(len(log_w))
 
 
 # %%
 check("16.5", two_bounds)
 
 # %% [markdown]
-# **Exercise 16.6 ★★** Repair the loss of snippet A. It is to be what (16.7) says the VAE minimises, without the
-# constants: squared error plus $\beta$ times the KL, the mean over the batch.
+# **Exercise 16.6 ★★** Debug it. With *free bits* (Kingma et al., 2016) a number that costs less than `free` nats, on
+# average over the batch, costs `free` all the same, so that nothing is gained by silencing it. This version contains
+# snippet A's mistake.
 
 
 # %%
 # Exercise 16.6
-def loss_from_the_web(x, reconstruction, mean, log_variance, beta):
-    """The loss of a VAE for one batch: the mean over its items of squared error + beta * KL.
+def loss_from_the_web(x, reconstruction, mean, log_variance, beta, free):
+    """The loss of a VAE with free bits for one batch: the mean over its items of the squared
+    error, plus beta times the sum over the numbers of the code of their prices.
 
-    x, reconstruction: arrays (batch, pixels). mean, log_variance: arrays (batch, k). beta: a
-    number > 0.
-    Returns a number.
-    Example: with x = [[1, 1]], reconstruction = [[0, 0]], mean = [[2, 2]], log_variance =
-    [[0, 0]] and beta = 0.5 it is 2 + 0.5 * 4 = 4.
+    x, reconstruction: arrays (batch, pixels). mean, log_variance: arrays (batch, d). beta: a
+    number > 0. free: a number >= 0, in nats.
+    The price of a number of the code is its KL (16.6), averaged over the batch, and at least
+    `free`. Returns a number.
+    Example: with x = [[1, 1]], reconstruction = [[0, 0]], mean = [[2, 0]], log_variance =
+    [[0, 0]], beta = 0.5 and free = 1 it is 2 + 0.5 * (2 + 1) = 3.5.
     """
     ### BEGIN SOLUTION
     error = np.sum((x - reconstruction) ** 2, axis=1)
-    kl = -0.5 * np.sum(1 + log_variance - mean**2 - np.exp(log_variance), axis=1)
-    return np.mean(error + beta * kl)
+    kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)
+    price = np.maximum(kl.mean(axis=0), free)
+    return np.mean(error) + beta * np.sum(price)
     ### END SOLUTION
 
 
@@ -2447,26 +2498,45 @@ from course.exercises import exercise
 import numpy as np
 
 ex = exercise("16.6", start="mean_price")
+ex.hints(
+    "Compute the example by hand, step by step, beside the code. Where do you part ways?",
+    "Which of the two means in the code is over the batch, and which is not?",
+    "A mean over the batch, and sums over everything else: pixels and numbers of the code.",
+)
+ex.equivalent(
+    "'reconstruction - x' for 'x - reconstruction' in 'error = np.sum((x - reconstruction) ** 2, axis=1)'", "a square"
+)
 
 
 @ex.cases
 def _(rng):
-    yield np.ones((1, 2)), np.zeros((1, 2)), 2 * np.ones((1, 2)), np.zeros((1, 2)), 0.5
+    def case(batch, pixels, d, free):
+        scale = rng.uniform(0.1, 2, d)  # some numbers cost more than `free`, others less
+        mean, log_variance = scale * rng.normal(size=(2, batch, d))
+        return *rng.normal(size=(2, batch, pixels)), mean, log_variance, float(rng.uniform(0.1, 3)), free
+
+    yield np.ones((1, 2)), np.zeros((1, 2)), np.array([[2.0, 0.0]]), np.zeros((1, 2)), 0.5, 1
+    yield case(3, 4, 5, 0)
+    yield case(3, 4, 5, 100.0)
+    yield case(1, 1, 1, 0.5)
     for _ in range(20):
-        batch, pixels, k = (int(n) for n in rng.integers(2, 8, 3))
-        yield *rng.normal(size=(2, batch, pixels)), *rng.normal(size=(2, batch, k)), float(rng.uniform(0.1, 3))
+        batch, pixels, d = (int(n) for n in rng.integers(2, 8, 3))
+        yield case(batch, pixels, d, float(rng.uniform(0.1, 1.5)))
 
 
 @ex.oracle
-def _(x, reconstruction, mean, log_variance, beta):
-    total = 0.0
-    for b in range(len(x)):
+def _(x, reconstruction, mean, log_variance, beta, free):
+    total, batch = 0.0, len(x)
+    for b in range(batch):
         for i in range(x.shape[1]):
-            total += (x[b, i] - reconstruction[b, i]) ** 2
-        for j in range(mean.shape[1]):
+            total += (x[b, i] - reconstruction[b, i]) ** 2 / batch
+    for j in range(mean.shape[1]):
+        price = 0.0
+        for b in range(batch):
             sigma = math.exp(log_variance[b, j] / 2)
-            total += beta * (mean[b, j] ** 2 / 2 + (sigma**2 - 1) / 2 - math.log(sigma))
-    return total / len(x)
+            price += (mean[b, j] ** 2 / 2 + (sigma**2 - 1) / 2 - math.log(sigma)) / batch
+        total += beta * (price if price > free else free)
+    return total
 
 
 def _parts(x, reconstruction, mean, log_variance):
@@ -2474,115 +2544,108 @@ def _parts(x, reconstruction, mean, log_variance):
 
 
 @ex.wrong
-def mean_price(x, reconstruction, mean, log_variance, beta):
-    """The squared error is a sum over the pixels, but the KL is a mean over the numbers of the code: with k of them it
-    counts k times too little."""
+def mean_price(x, reconstruction, mean, log_variance, beta, free):
+    """The squared error is a sum over the pixels, but the prices are averaged over the numbers of the code: with d of
+    them they count d times too little."""
     error = np.sum((x - reconstruction) ** 2, axis=1)
-    kl = -0.5 * np.mean(1 + log_variance - mean**2 - np.exp(log_variance), axis=1)
-    return np.mean(error + beta * kl)
+    kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)
+    price = np.maximum(kl.mean(axis=0), free)
+    return np.mean(error) + beta * np.mean(price)
 
 
 @ex.wrong
-def mean_error(x, reconstruction, mean, log_variance, beta):
-    """Now the KL is a sum, and the squared error is a mean over the pixels: this is snippet B, whose code falls
-    silent."""
+def mean_error(x, reconstruction, mean, log_variance, beta, free):
+    """Now the prices are added up, and the squared error is a mean over the pixels: this is snippet B."""
     error, kl = _parts(x, reconstruction, mean, log_variance)
-    return np.mean(error.mean(axis=1) + beta * kl.sum(axis=1))
+    return error.mean() + beta * np.maximum(kl.mean(axis=0), free).sum()
 
 
 @ex.wrong
-def means_everywhere(x, reconstruction, mean, log_variance, beta):
-    """Both are means now, over the pixels and over the numbers of the code. That is not the sum of the two sums but
-    for a factor: the two sizes differ, and so do the factors."""
+def free_for_each_item(x, reconstruction, mean, log_variance, beta, free):
+    """You compare with `free` item by item. The price of a number is its mean over the batch, and only that is
+    compared."""
     error, kl = _parts(x, reconstruction, mean, log_variance)
-    return error.mean() + beta * kl.mean()
+    return error.sum(axis=1).mean() + beta * np.maximum(kl, free).mean(axis=0).sum()
 
 
 @ex.wrong
-def sum_over_the_batch(x, reconstruction, mean, log_variance, beta):
-    """Sums over pixels and code, good; but the items of the batch are averaged, not added up."""
+def free_for_the_whole_code(x, reconstruction, mean, log_variance, beta, free):
+    """You compare the price of the whole code with `free`. Every number of the code has its own price."""
     error, kl = _parts(x, reconstruction, mean, log_variance)
-    return error.sum() + beta * kl.sum()
+    return error.sum(axis=1).mean() + beta * max(kl.sum(axis=1).mean(), free)
 
 
 @ex.wrong
-def mixed_batch(x, reconstruction, mean, log_variance, beta):
+def no_free_bits(x, reconstruction, mean, log_variance, beta, free):
+    """This is the loss without free bits: a number that costs less than `free` costs `free`."""
+    error, kl = _parts(x, reconstruction, mean, log_variance)
+    return error.sum(axis=1).mean() + beta * kl.mean(axis=0).sum()
+
+
+@ex.wrong
+def at_most(x, reconstruction, mean, log_variance, beta, free):
+    """Your prices are at most `free`. They are to be at least `free`."""
+    error, kl = _parts(x, reconstruction, mean, log_variance)
+    return error.sum(axis=1).mean() + beta * np.minimum(kl.mean(axis=0), free).sum()
+
+
+@ex.wrong
+def free_subtracted(x, reconstruction, mean, log_variance, beta, free):
+    """You charge only what a number costs above `free`. The gradient is the same, but the loss that is asked for
+    contains `free`."""
+    error, kl = _parts(x, reconstruction, mean, log_variance)
+    return error.sum(axis=1).mean() + beta * np.maximum(kl.mean(axis=0) - free, 0).sum()
+
+
+@ex.wrong
+def sum_over_the_batch(x, reconstruction, mean, log_variance, beta, free):
+    """The prices are right. The squared errors of the batch are averaged, not added up."""
+    error, kl = _parts(x, reconstruction, mean, log_variance)
+    return error.sum() + beta * np.maximum(kl.mean(axis=0), free).sum()
+
+
+@ex.wrong
+def prices_over_the_batch(x, reconstruction, mean, log_variance, beta, free):
     """The KL is added up over the batch while the error is averaged over it: its weight grows with the batch."""
     error, kl = _parts(x, reconstruction, mean, log_variance)
-    return error.sum(axis=1).mean() + beta * kl.sum()
+    return error.sum(axis=1).mean() + beta * np.maximum(kl.sum(axis=0), free).sum()
 
 
 @ex.wrong
-def reward_for_the_code(x, reconstruction, mean, log_variance, beta):
-    """The KL has the wrong sign: it is a price, so it makes the loss larger."""
+def reward_for_the_code(x, reconstruction, mean, log_variance, beta, free):
+    """The prices have the wrong sign: they make the loss larger."""
     error, kl = _parts(x, reconstruction, mean, log_variance)
-    return np.mean(error.sum(axis=1) - beta * kl.sum(axis=1))
+    return error.sum(axis=1).mean() - beta * np.maximum(kl.mean(axis=0), free).sum()
 
 
 @ex.wrong
-def unweighted(x, reconstruction, mean, log_variance, beta):
-    """Sums and mean are right; beta has been forgotten."""
+def unweighted(x, reconstruction, mean, log_variance, beta, free):
+    """Sums and means are right; beta has been forgotten."""
     error, kl = _parts(x, reconstruction, mean, log_variance)
-    return np.mean(error.sum(axis=1) + kl.sum(axis=1))
+    return error.sum(axis=1).mean() + np.maximum(kl.mean(axis=0), free).sum()
 
 
 @ex.wrong
-def maximised_error(x, reconstruction, mean, log_variance, beta):
-    """The squared error has the wrong sign: whoever lowers this loss makes the error as large as possible."""
+def half_lost(x, reconstruction, mean, log_variance, beta, free):
+    """Sums and means are right, but the KL counts twice: its factor one half has been lost."""
     error, kl = _parts(x, reconstruction, mean, log_variance)
-    return np.mean(-error.sum(axis=1) + beta * kl.sum(axis=1))
-
-
-@ex.wrong
-def weighted_error(x, reconstruction, mean, log_variance, beta):
-    """Sums and mean are right; beta is at the wrong term. It is the price of the code."""
-    error, kl = _parts(x, reconstruction, mean, log_variance)
-    return np.mean(beta * error.sum(axis=1) + kl.sum(axis=1))
-
-
-@ex.wrong
-def divided_by_beta(x, reconstruction, mean, log_variance, beta):
-    """Right but for a factor: you kept the 1 / beta of (16.7), which is one of its constants."""
-    error, kl = _parts(x, reconstruction, mean, log_variance)
-    return np.mean(error.sum(axis=1) / beta + kl.sum(axis=1))
-
-
-@ex.wrong
-def half_lost(x, reconstruction, mean, log_variance, beta):
-    """Sums and mean are right, but the KL counts twice: its factor one half has been lost."""
-    error, kl = _parts(x, reconstruction, mean, log_variance)
-    return np.mean(error.sum(axis=1) + 2 * beta * kl.sum(axis=1))
-
-
-@ex.wrong
-def code_by_batch(x, reconstruction, mean, log_variance, beta):
-    """The KL is added up along axis 0, the batch, and averaged over the numbers of the code: it is the other way
-    round."""
-    error, kl = _parts(x, reconstruction, mean, log_variance)
-    return np.mean(error.sum(axis=1)) + beta * np.mean(kl.sum(axis=0))
-
-
-@ex.wrong
-def wrong_size(x, reconstruction, mean, log_variance, beta):
-    """You made the mean a sum by a factor, and took the wrong one: the KL has as many terms as the code has numbers,
-    not as the picture has pixels."""
-    error, kl = _parts(x, reconstruction, mean, log_variance)
-    return np.mean(error.sum(axis=1) + beta * x.shape[1] * kl.mean(axis=1))
+    return error.sum(axis=1).mean() + beta * np.maximum(2 * kl.mean(axis=0), free).sum()
 
 
 @ex.right
-def by_products(x, reconstruction, mean, log_variance, beta):
+def by_products(x, reconstruction, mean, log_variance, beta, free):
     off = (x - reconstruction).ravel()
-    squares = mean.ravel() @ mean.ravel() + np.exp(log_variance).sum() - log_variance.sum() - mean.size
-    return float(off @ off + beta / 2 * squares) / len(x)
+    squares = np.einsum("bd,bd->d", mean, mean) + (np.exp(log_variance) - log_variance).sum(axis=0)
+    price = squares / (2 * len(x)) - 0.5
+    return float(off @ off) / len(x) + beta * sum(float(p) if p > free else float(free) for p in price)
 
 
 # %%
 check("16.6", loss_from_the_web)
 
 # %% [markdown]
-# **Exercise 16.7 ★★** This decoder is a single dense layer without activation, and somebody trains it by hand. Its
-# error grows with every step. Repair the step.
+# **Exercise 16.7 ★★** Debug it. This decoder is a single dense layer, and somebody trains it by hand. Its error grows
+# with every step.
 
 
 # %%
@@ -2591,7 +2654,7 @@ def decoder_step(W, b, z, x, rate):
     """One step of gradient descent for the decoder z W + b, on the mean over the batch of the
     squared error (16.1).
 
-    W (k, pixels), b (pixels,): the decoder. z (batch, k): codes. x (batch, pixels): pictures.
+    W (k, pixels), b (pixels,): the decoder. z (batch, k): codes. x (batch, pixels): images.
     rate: the learning rate.
     Returns the new W and b; the arguments stay as they are.
     Example: with W = [[0]], b = [0], z = [[1]], x = [[1]] and rate = 0.25 the result is
@@ -2611,6 +2674,11 @@ from course.exercises import exercise
 import numpy as np
 
 ex = exercise("16.7", start="uphill")
+ex.hints(
+    "Take the example: the image is 1, what is drawn is 0. Which way has the bias to go, and which way does it go?",
+    "The gradient of a squared difference by what is drawn is twice (drawn - true).",
+    "Descent subtracts the gradient; here the difference has one sign too many.",
+)
 
 
 @ex.cases
@@ -2648,7 +2716,7 @@ def _step(W, b, z, x, rate, for_W=1.0, for_b=1.0):
 @ex.wrong
 def uphill(W, b, z, x, rate):
     """Both parameters move along the gradient of the error, so the error grows. Say for one number which sign the
-    difference has when the picture drawn is too bright, and which way the bias then has to go."""
+    difference has when the image drawn is too bright, and which way the bias then has to go."""
     off = x - (z @ W + b)
     by_W = 2 * z.T @ off / len(x)
     by_b = 2 * off.mean(axis=0)
@@ -2746,41 +2814,40 @@ check("16.7", decoder_step)
 # %% [markdown]
 # ## Summary card
 #
-# | what | in one line | number |
+# |what|in one line|number|
 # |---|---|---|
-# | autoencoder | $\|x - D(E(x))\|^2$, a sum over the pixels | (16.1) |
-# | linear, at best | loses $\sum_{i>k} \lambda_i$; PCA's subspace if $\lambda_k > \lambda_{k+1}$ | (16.2), (16.3) |
-# | denoising | $\mathbb{E}[x \mid \tilde x] = \tilde x + \sigma^2 \nabla \log p_\sigma(\tilde x)$ | (16.4) |
-# | evidence | $\log p(x) = \text{ELBO} + \mathrm{KL}(q \,\Vert\, p(z \mid x))$ | (16.5) |
-# | price of a code | $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)$, a sum | (16.6) |
-# | VAE | $\|x - \hat x\|^2 + \beta\, \mathrm{KL}$, with $\beta = 2 s^2$; mean over the batch only | (16.7) |
-# | reparameterisation | $z = \mu + \sigma \odot \varepsilon$, $\varepsilon \sim \mathcal N(0, I)$ | (16.8) |
-# | vector quantisation | $Q(z) = e_j$ with $j = \arg\min_i \|z - e_i\|^2$ | (16.9) |
-# | straight through | $z_q = z + \operatorname{sg}(Q(z) - z)$ | (16.10) |
-# | VQ-VAE | error $+ \|\operatorname{sg}(z) - Q(z)\|^2 + \gamma \|z - \operatorname{sg}(Q(z))\|^2$ | (16.11) |
-# | codes in use | perplexity $\exp(-\sum_j p_j \log p_j)$ | (16.12) |
+# |autoencoder|$\|x-\operatorname{Dec}(\operatorname{Enc}(x))\|^2$, a sum over the pixels|(16.1)|
+# |linear, at best|loses $\sum_{i>d_z}\lambda_i$ and finds PCA's subspace|(16.2), (16.3)|
+# |denoising|$\mathbb{E}[x\mid x_\tau]=x_\tau+\tau^2\nabla\log p(x_\tau)$|(16.4)|
+# |evidence|$\log p(x)=\text{ELBO}+\mathrm{KL}(q_\phi\,\Vert\,p(\mathbf{z}\mid x))$|(16.5)|
+# |price of a code|$\frac12\sum_j(\mu_j^2+\sigma_j^2-1-\log\sigma_j^2)$|(16.6)|
+# |VAE|$\|x-\hat x\|^2+\beta_\mathrm{KL}\,\mathrm{KL}$|(16.7)|
+# |reparameterisation|$\mathbf{z}=\boldsymbol{\mu}+\boldsymbol{\sigma}\odot\varepsilon$|(16.8)|
+# |inception score|$\exp\mathbb{E}\,\mathrm{KL}(\hat y(g)\,\Vert\,\mathbb{E}\,\hat y)$|(16.9)|
+# |coverage|share of real images near a made one|(16.10)|
+# |vector quantisation|$e(\mathbf{z})=e_j$ with $j=\arg\min_i\|\mathbf{z}-e_i\|^2$|(16.11)|
+# |straight through|$\mathbf{z}_q=\mathbf{z}+\operatorname{sg}(e(\mathbf{z})-\mathbf{z})$|(16.12)|
+# |VQ-VAE|error $+\|\operatorname{sg}(\mathbf{z})-e(\mathbf{z})\|^2+\omega\|\mathbf{z}-\operatorname{sg}(e(\mathbf{z}))\|^2$|(16.13)|
+# |codes in use|perplexity $\exp(-\sum_j\pi_j\log\pi_j)$|(16.14)|
 #
 # ## References
 #
-# - P. Baldi and K. Hornik, *Neural networks and principal component analysis: learning from examples without local
-#   minima*, 1989.
-# - Y. Bengio, N. Léonard and A. Courville, *Estimating or propagating gradients through stochastic neurons for
-#   conditional computation*, 2013, arXiv:1308.3432.
-# - Y. Burda, R. Grosse and R. Salakhutdinov, *Importance weighted autoencoders*, 2016, arXiv:1509.00519.
-# - P. Dhariwal et al., *Jukebox: a generative model for music*, 2020, arXiv:2005.00341.
-# - C. Eckart and G. Young, *The approximation of one matrix by another of lower rank*, 1936.
-# - B. Efron, *Tweedie's formula and selection bias*, 2011.
-# - P. Ghosh, M. Sajjadi, A. Vergari, M. Black and B. Schölkopf, *From variational to deterministic autoencoders*, 2020,
-#   arXiv:1903.12436.
-# - I. Higgins et al., *beta-VAE: learning basic visual concepts with a constrained variational framework*, 2017.
-# - G. Hinton and R. Salakhutdinov, *Reducing the dimensionality of data with neural networks*, 2006.
-# - D. Kingma and M. Welling, *Auto-encoding variational Bayes*, 2014, arXiv:1312.6114.
-# - A. van den Oord, O. Vinyals and K. Kavukcuoglu, *Neural discrete representation learning*, 2017, arXiv:1711.00937.
-# - D. Rezende, S. Mohamed and D. Wierstra, *Stochastic backpropagation and approximate inference in deep generative
-#   models*, 2014, arXiv:1401.4082.
-# - Y. Song and S. Ermon, *Generative modeling by estimating gradients of the data distribution*, 2019,
-#   arXiv:1907.05600.
-# - M. Tipping and C. Bishop, *Probabilistic principal component analysis*, 1999.
-# - P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, *Extracting and composing robust features with denoising
-#   autoencoders*, 2008.
-# - R. Williams, *Simple statistical gradient-following algorithms for connectionist reinforcement learning*, 1992.
+# - Baldi & Hornik, *Neural networks and principal component analysis*, 1989.
+# - Bengio, Léonard & Courville, *Estimating gradients through stochastic neurons*, 2013.
+# - Burda, Grosse & Salakhutdinov, *Importance weighted autoencoders*, 2016.
+# - Dhariwal et al., *Jukebox*, 2020.
+# - Eckart & Young, *Approximation of one matrix by another*, 1936.
+# - Efron, *Tweedie's formula and selection bias*, 2011.
+# - Ghosh et al., *From variational to deterministic autoencoders*, 2020.
+# - Hinton & Salakhutdinov, *Reducing the dimensionality of data*, 2006.
+# - Kingma & Welling, *Auto-encoding variational Bayes*, 2014.
+# - Kingma et al., *Inverse autoregressive flow*, 2016.
+# - Mentzer et al., *Finite scalar quantization*, 2024.
+# - Naeem et al., *Reliable fidelity and diversity metrics*, 2020.
+# - van den Oord, Vinyals & Kavukcuoglu, *Neural discrete representation learning*, 2017.
+# - Rezende, Mohamed & Wierstra, *Stochastic backpropagation*, 2014.
+# - Salimans et al., *Improved techniques for training GANs*, 2016.
+# - Song & Ermon, *Generative modeling by estimating gradients*, 2019.
+# - Tipping & Bishop, *Probabilistic principal component analysis*, 1999.
+# - Vincent et al., *Extracting and composing robust features*, 2008.
+# - Williams, *Statistical gradient-following algorithms*, 1992.
