@@ -916,8 +916,9 @@ print(f"the classifier reads {correct:.1%} of the test digits")
 
 # %% tags=["aside"]
 # @title Defines how both measures are taken
-def judged(made, real=tests):
-    """Inception score and coverage of made-up images; coverage is that of the images `real`."""
+def judged(made, real=None):
+    """Inception score and coverage of made-up images; coverage is that of the images `real`, or of the test digits."""
+    real = tests if real is None else real
     probabilities = special.softmax(predict(reader, made), axis=-1)
     return inception_score(probabilities), coverage(predict(features, real), predict(features, made))
 
@@ -1097,9 +1098,11 @@ for digit in range(10):
     axes[0].scatter(*places[test_labels == digit].T, **style)
 axes[0].set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal", xlim=(-3.2, 3.2), ylim=(-3.2, 3.2))
 axes[1].imshow(drawn.transpose(0, 2, 1, 3).reshape(196, 196), vmin=0, vmax=1)
-marks_at = 14 * np.arange(14)[[0, 3, 6, 7, 10, 13]] + 6.5
-names_at = [f"{value:.1f}".replace("-", "−") for value in at[[0, 3, 6, 7, 10, 13]]]
-axes[1].set(xticks=marks_at, xticklabels=names_at, yticks=marks_at, yticklabels=names_at[::-1], xlabel="$z_1$")
+marks_at = 14 * np.arange(14)[[0, 3, 10, 13]] + 6.5
+names_at = [f"{value:.1f}".replace("-", "−") for value in at[[0, 3, 10, 13]]]
+axes[1].set(
+    xticks=marks_at, xticklabels=names_at, yticks=marks_at, yticklabels=names_at[::-1], xlabel="$z_1$", ylabel="$z_2$"
+)
 figure.tight_layout()
 plt.show()
 
@@ -1357,13 +1360,12 @@ claim(
 )
 
 # %% [markdown]
-# The twin trained without an error or a warning. It pays for 64 codes and writes with a few. And a VQ-VAE alone makes
-# nothing up: its decoder wants nine choices that go together, and a second model has to learn which do (van den Oord et
-# al., 2017).
+# The twin trained without an error or a warning, and writes with a few codes only. A VQ-VAE alone makes nothing up: its
+# decoder wants nine choices that go together, and a second model has to learn which do (van den Oord et al., 2017).
 #
 # ## Debug it
 #
-# Three snippets of a kind that is common on the web. All run without an error.
+# Three snippets of a kind common on the web. All run without an error.
 
 
 # %%
@@ -1465,7 +1467,8 @@ def code_price(mean, log_variance, prior_mean, prior_log_variance):
     for part in (prior_mean, prior_log_variance):
         if part.shape != mean.shape[1:]:
             raise ValueError(f"the prior has the shape {part.shape}, and a code {mean.shape[1:]}")
-    squares = (np.exp(log_variance) + (mean - prior_mean) ** 2) / np.exp(prior_log_variance)
+    off = mean - prior_mean
+    squares = (np.exp(log_variance) + off**2) / np.exp(prior_log_variance)
     return 0.5 * (squares - 1 - log_variance + prior_log_variance).sum(axis=1)
     ### END SOLUTION
 
@@ -1482,9 +1485,9 @@ ex.hints(
     "A divergence does not change when both distributions are moved and scaled alike.",
     "Move and scale so that the prior becomes the standard normal; then (16.6) says the price of the moved code.",
 )
+ex.equivalent("'prior_mean - mean' for 'mean - prior_mean' in 'off = mean - prior_mean'", "only its square counts")
 ex.equivalent(
-    "'prior_mean - mean' for 'mean - prior_mean' in 'squares = (np.exp(log_variance) + (mean - prior_mean) ** 2) / ...'",
-    "a square",
+    "by_moving: 'prior_mean - mean' for 'mean - prior_mean' in 'off = mean - prior_mean'", "only its square counts"
 )
 
 
@@ -1622,7 +1625,8 @@ def by_moving(mean, log_variance, prior_mean, prior_log_variance):
         raise ValueError("these do not belong together")
     if not np.shape(prior_mean) == np.shape(prior_log_variance) == (mean.shape[1],):
         raise ValueError("not a prior for such codes")
-    moved = (mean - prior_mean) * np.exp(-0.5 * prior_log_variance)
+    off = mean - prior_mean
+    moved = off * np.exp(-0.5 * prior_log_variance)
     scaled = log_variance - prior_log_variance
     return 0.5 * np.array([one @ one + np.exp(s).sum() - s.sum() - len(s) for one, s in zip(moved, scaled)])
 
@@ -2506,6 +2510,9 @@ ex.hints(
 )
 ex.equivalent(
     "'reconstruction - x' for 'x - reconstruction' in 'error = np.sum((x - reconstruction) ** 2, axis=1)'", "a square"
+)
+ex.equivalent(
+    "by_products: 'reconstruction - x' for 'x - reconstruction' in 'off = (x - reconstruction).ravel()'", "a square"
 )
 
 
