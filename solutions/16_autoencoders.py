@@ -1512,6 +1512,12 @@ def _(rng):
     yield mean, log_variance, prior_mean, prior_log_variance[None]
     yield mean, log_variance, mean, prior_log_variance
     yield mean, log_variance, prior_mean, log_variance
+    yield mean, log_variance, prior_mean[:1], prior_log_variance[:1]
+    yield mean, log_variance, prior_mean[None], prior_log_variance[None]
+    mean, log_variance, prior_mean, prior_log_variance = case(1, 4)  # equal sizes, other shapes
+    yield mean, log_variance.T, prior_mean, prior_log_variance
+    yield mean, log_variance[0], prior_mean, prior_log_variance
+    yield mean, log_variance[0], mean[0, 0] + prior_mean, prior_log_variance
     mean, log_variance, prior_mean, prior_log_variance = case(3, 3)
     yield mean, log_variance, prior_mean[:, None], prior_log_variance
     yield mean, log_variance, prior_mean, prior_log_variance[:, None]
@@ -1858,6 +1864,29 @@ ex.hints(
     "`ops.round` rounds to whole numbers: move and stretch y, round, then undo both.",
     "(16.12) with y in the place of z: the value of the rounded number, the gradient of y.",
 )
+
+
+ex.equivalent(
+    "'1 - self.levels' for 'self.levels - 1' in 'step = 2 / (self.levels - 1)'",
+    "the values lie alike on both sides of 0",
+)
+for change, why in [
+    (
+        "'np.linspace(1, -1, levels)' for 'np.linspace(-1, 1, levels)' in "
+        "'self.values = np.linspace(-1, 1, levels).astype('float32')'",
+        "the same values in another order",
+    ),
+    (
+        "'self.values - ops.expand_dims(y, -1)' for 'ops.expand_dims(y, -1) - self.values' in "
+        "'away = ops.square(ops.expand_dims(y, -1) - self.values)'",
+        "a square",
+    ),
+    (
+        "'chosen' for 'ops.stop_gradient(chosen)' in 'return ops.stop_gradient(chosen) + (y - ops.stop_gradient...'",
+        "a choice of constants has no gradient",
+    ),
+]:
+    ex.equivalent(f"by_distances: {change}", why)
 
 
 @ex.cases
@@ -2299,7 +2328,8 @@ def _(rng):
         log_joint = rng.normal(size=(4, 3)) + 1000 * rng.permuted([[-3, 0, 1, 2]] * 3, axis=1).T
         yield log_joint, rng.normal(size=(4, 3))
     yield rng.normal(size=(4, 3)), rng.normal(size=(3, 4))
-    yield rng.normal(size=(2, 2)), rng.normal(size=4)
+    yield rng.normal(size=(1, 4)), rng.normal(size=(4, 1))
+    yield rng.normal(size=(1, 4)), rng.normal(size=4)
     yield rng.normal(size=(4, 3)), rng.normal(size=(4, 3, 1))
     yield rng.normal(size=(4, 3)), rng.normal(size=3)
     yield rng.normal(size=(4, 3)), rng.normal(size=(4, 1))
@@ -2510,6 +2540,10 @@ ex.hints(
 )
 ex.equivalent(
     "'reconstruction - x' for 'x - reconstruction' in 'error = np.sum((x - reconstruction) ** 2, axis=1)'", "a square"
+)
+ex.equivalent(
+    "by_products: 'p >= free' for 'p > free' in 'return float(off @ off) / len(x) + beta * sum((float(p) i...'",
+    "both are the same there",
 )
 ex.equivalent(
     "by_products: 'reconstruction - x' for 'x - reconstruction' in 'off = (x - reconstruction).ravel()'", "a square"
