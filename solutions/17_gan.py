@@ -768,9 +768,9 @@ plt.show()
 # %%
 claim(
     "17.3",
-    "on the line the generator finds the data: its mean and its deviation, over the last quarter, to within 0.4",
-    off_target(film) < 0.4,
-    control=off_target(without_d) < 0.4,
+    "on the line the generator finds the data: its mean and its deviation, over the last quarter, to within 0.15",
+    off_target(film) < 0.15,
+    control=off_target(without_d) < 0.15,
 )
 
 # %% [markdown]
@@ -990,9 +990,9 @@ claim(
 # This is **mode collapse**. Some of the missing modes were lost; others were never found, and what was never found
 # cannot be lost. $G$'s loss asks of each sample by itself whether it convinces $D$. Nothing in it says that eight
 # samples on eight modes are better than eight on four. It is (17.5) that says so, and it speaks of the whole of $p_G$.
-# Nor did more turns of $D$ help: the theorem wants $D$ optimal, but promises no gradient. Yet with as much work the
-# same networks cover the ring at another setting. What a GAN does depends on its settings (Lucic et al., 2018), and its
-# losses do not tell. Chapter 18 changes the game.
+# Nor did more turns of $D$ help: at no rate of the sweep do five turns cover more than half of the modes. Yet with as
+# much work the same networks cover the ring at another setting. What a GAN does depends on its settings (Lucic et al.,
+# 2018). Chapter 18 changes the game.
 #
 # ## DCGAN: the digits
 #
@@ -1092,13 +1092,16 @@ class Forgetful(GeneratorPlayer):
 CHANNELS = budget(quick=24, full=64)
 gan_g, gan_d = dcgan_generator(CHANNELS), dcgan_discriminator(CHANNELS)
 z = noise_for(gan_g, 64, rng)
-changes = {
-    "D's turn": largest_changes(compiled(DiscriminatorPlayer(gan_d, gan_g), 2e-4), (images[:64], z)),
-    "G's turn": largest_changes(compiled(GeneratorPlayer(gan_g, gan_d, non_saturating), 2e-4), z),
-    "forgetful": largest_changes(compiled(Forgetful(gan_g, gan_d, non_saturating), 2e-4), z),
+turns = {
+    "D's turn": (DiscriminatorPlayer(gan_d, gan_g), (images[:64], z)),
+    "G's turn": (GeneratorPlayer(gan_g, gan_d, non_saturating), z),
+    "forgetful": (Forgetful(gan_g, gan_d, non_saturating), z),
 }
-for turn, change in changes.items():
-    print(f"{turn:>9}:", ", ".join(f"{name} {number:.1g}" for name, number in change.items()))
+changes = {}
+for turn, (player, batch) in turns.items():
+    compiled(player, 2e-4).run_eagerly = True  # one step is not worth a compilation
+    changes[turn] = largest_changes(player, batch)
+    print(f"{turn:>9}:", ", ".join(f"{name} {number:.1g}" for name, number in changes[turn].items()))
 
 
 # %% tags=["aside"]
@@ -1375,17 +1378,17 @@ claim(
 # %%
 claim(
     "17.7",
-    "at least nine of the ten digits are covered: each is 1 % or more of the images that the generator makes",
-    np.sum(shares["DCGAN"] >= 0.01) >= 9,
-    control=np.sum(shares["one, repeated"] >= 0.01) >= 9,
+    "at least eight of the ten digits are covered: each is 1 % or more of the images that the generator makes",
+    np.sum(shares["DCGAN"] >= 0.01) >= 8,
+    control=np.sum(shares["one, repeated"] >= 0.01) >= 8,
 )
 
 
 # %% tags=["aside"]
 # @title What claim 17.8 asks of a set of images
 def new_and_read(name):
-    """Whether a set is read at least half as often as test digits, with a median ratio at most 0.1 below theirs."""
-    return read[name] >= read["test digits"] / 2 and ratio[name] > ratio["test digits"] - 0.1
+    """Whether a set is read at least 0.4 times as often as test digits, with a median ratio at most 0.1 below."""
+    return read[name] >= 0.4 * read["test digits"] and ratio[name] > ratio["test digits"] - 0.1
 
 
 NO_NEW_DIGITS = ("training, moved", "training, noisy", "noise", "grey")
@@ -1393,8 +1396,8 @@ NO_NEW_DIGITS = ("training, moved", "training, noisy", "noise", "grey")
 # %%
 claim(
     "17.8",
-    "the images are new and they are digits: at least half as many are read as of test digits, and their median ratio "
-    "is not more than 0.1 below that of test digits",
+    "the images are new and they are digits: at least 0.4 times as many are read as of test digits, and their median "
+    "ratio is not more than 0.1 below that of test digits",
     new_and_read("DCGAN"),
     control=any(new_and_read(name) for name in NO_NEW_DIGITS),
 )
