@@ -2311,7 +2311,6 @@ import math
 from course.exercises import exercise, naming
 
 import numpy as np
-from scipy.spatial import KDTree
 
 ex = exercise("17.4")
 ex.hints(
@@ -2484,11 +2483,13 @@ def silent(samples, centres, radius, least):
 
 @ex.right
 def mode_by_mode(samples, centres, radius, least):
-    if samples.shape[1] != centres.shape[1]:
-        raise ValueError(f"{samples.shape[1]} and {centres.shape[1]} numbers")
-    gaps, near = KDTree(centres).query(samples)
-    belongs = np.stack([(near == i) & (gaps <= radius) for i in range(len(centres))])  # (m, n)
-    return int(sum(row.mean() >= least for row in belongs)), belongs.any(axis=0).mean()
+    (n, d), (m, other) = samples.shape, centres.shape
+    if d != other:
+        raise ValueError(f"{d} and {other} numbers")
+    gaps = np.sqrt(np.sum([np.subtract.outer(samples[:, i], centres[:, i]) ** 2 for i in range(d)], axis=0))
+    near, gaps = gaps.argmin(axis=1), gaps.min(axis=1)
+    belongs = np.stack([(near == i) & (gaps <= radius) for i in range(m)])  # (m, n)
+    return int(sum(row.sum() / n >= least for row in belongs)), belongs.any(axis=0).mean()
 
 
 # %%
@@ -2732,10 +2733,9 @@ class by_padding(keras.layers.Layer):
         self.offset = epsilon
 
     def call(self, images):
-        if images.ndim != 4:
-            raise ValueError(f"{images.ndim} axes")
+        _, _, _, channels = images.shape  # raises a ValueError where there are more or fewer
         _, variance = ops.moments(images, axes=[0])
-        last = np.arange(images.shape[-1] + 1) == images.shape[-1]
+        last = np.arange(channels + 1) == channels
         wider = ops.pad(images, ((0, 0), (0, 0), (0, 0), (0, 1)))
         return wider + ops.cast(last, "float32") * ops.mean(ops.power(variance + self.offset, 0.5))
 
