@@ -2092,7 +2092,7 @@ class KeyQueue(keras.layers.Layer):
         ### BEGIN SOLUTION
         if keys.shape[0] > self.size:
             raise ValueError(f"{keys.shape[0]} keys, and a queue of {self.size}")
-        before = ops.convert_to_tensor(self.queue)
+        before = 1.0 * self.queue  # a copy, which `assign` cannot reach
         if training:
             new = ops.normalize(keys, axis=1)
             self.queue.assign(ops.concatenate([new, before])[: self.size])
@@ -2110,7 +2110,7 @@ from keras import ops
 ex = exercise("21.4", rtol=1e-5)
 ex.hints(
     "What must last from one call to the next? Keras keeps that in a weight: `self.add_weight(..., trainable=False)`.",
-    "Read the queue into a tensor before you change it: that is what is returned. `assign` changes it.",
+    "What is returned is a copy of the old queue, `1.0 * self.queue`: without it, `assign` may change the result, too.",
     "The new queue is the first `size` rows of the new keys, brought to length 1, followed by the old queue.",
 )
 
@@ -2193,7 +2193,7 @@ class _Base(keras.layers.Layer):
     def call(self, keys, training=False):
         if keys.shape[0] > self.size + self.most:
             raise ValueError(f"{keys.shape[0]} keys, queue of {self.size}")
-        before = ops.convert_to_tensor(self.queue)
+        before = 1.0 * self.queue
         if self.updates(training):
             self.queue.assign(self.renewed(self.prepared(keys), before))
         return self.returned(before)
@@ -2213,11 +2213,11 @@ class _Base(keras.layers.Layer):
 
 @ex.wrong
 class returns_it_afterwards(_Base):
-    """You return the queue with the new keys already in it. A query would meet its own key twice: return what was there
-    before."""
+    """You return the queue with the new keys already in it. Return a copy of what was there before: a tensor made of a
+    weight may share its memory."""
 
     def returned(self, before):
-        return ops.convert_to_tensor(self.queue)
+        return 1.0 * self.queue
 
 
 @ex.wrong
