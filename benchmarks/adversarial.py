@@ -26,6 +26,7 @@ from course.authoring import chapters
 from course.lesson import recording
 
 BATCH = 64
+CHANNELS = 24  # of the chapter on its quick budget
 
 
 def main():
@@ -40,7 +41,12 @@ def main():
     print("|---|---|---|---|---|---|")
     lesson = definitions("17")
     for name, shape, generator, discriminator in (
-        ("DCGAN, 28 x 28", (28, 28, 1), lesson["dcgan_generator"], lesson["dcgan_discriminator"]),
+        (
+            "DCGAN, 16 x 16",
+            (16, 16, 1),
+            lambda: lesson["dcgan_generator"](CHANNELS),
+            lambda: lesson["dcgan_discriminator"](CHANNELS),
+        ),
         (
             "dense, points in the plane",
             (2,),
