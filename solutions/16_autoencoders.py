@@ -1108,7 +1108,7 @@ claim(
 
 # %% [markdown]
 # The control draws the plain decoder's codes from the prior, which nothing has taught it to expect. So a mixture fitted
-# to few codes makes the better images, by all three marks. What the VAE has is a bound on $\log p(x)$, and a place to
+# to short codes makes the better images, by all three marks. What the VAE has is a bound on $\log p(x)$, and a place to
 # draw from before anybody has seen a code. Its images are smooth, because what it draws is again a mean, over all that
 # the code leaves open. Chapter 17 takes up that point.
 #
@@ -1396,8 +1396,8 @@ figure.tight_layout(pad=0.4)
 plt.show()
 
 # %% [markdown]
-# *Figure 16.9. Left: perplexity while training. Right: four test digits; the nine choices that the VQ-VAE with restarts
-# writes down for each; what its decoder reads out of them; and what its twin draws.*
+# *Figure 16.9. Left: perplexity; 1 is before training. Right: four test digits; the nine choices that the VQ-VAE with
+# restarts writes down for each; what its decoder reads out of them; and what its twin draws.*
 
 # %%
 good = {name: used[name] > COUNT / 2 and lost[name] < 4 for name in vq}
