@@ -90,7 +90,6 @@
 #   - "Birkhoff, Three observations on linear algebra, 1946"
 #   - "Kantorovich & Rubinstein, On a space of completely additive functions, 1958"
 #   - "Villani, Optimal transport: old and new, 2009"
-#   - "Goodfellow et al., Generative adversarial nets, 2014"
 #   - "Arjovsky & Bottou, Towards principled methods for training generative adversarial networks, 2017"
 #   - "Arjovsky, Chintala & Bottou, Wasserstein generative adversarial networks, 2017"
 #   - "Gulrajani, Ahmed, Arjovsky, Dumoulin & Courville, Improved training of Wasserstein GANs, 2017"
@@ -680,12 +679,13 @@ prove("18.10", penalty_in_keras, tiny_penalty, cases=tiny_batches(60), rtol=1e-3
 # $$ \frac{\partial P}{\partial w} = \mathbb{E}\left[ 2 \,\bigl(\|g\| - 1\bigr)\,
 #    \frac{g \cdot \partial g / \partial w}{\|g\|} \right] \tag{18.12} $$
 #
-# `gradient` can be differentiated again, so Keras computes this by itself. Here are the players. Both are a `Player` of
-# chapter 17, which trains `mine` and leaves `opponent`'s weights alone. The critic gets $\epsilon$ as a third input.
+# `gradient` can be differentiated again, so Keras computes this by itself. The critic's player is a `Player` of chapter
+# 17, which trains `mine` and leaves the weights of `opponent` alone; it gets $\epsilon$ as a third input. The proof
+# lets it take one step of plain gradient descent with $\alpha = 1$, and compares with differences of a critic in NumPy.
 
 
 # %% tags=["aside"]
-# @title The Player of chapter 17, and its two players of a GAN
+# @title The players of chapter 17; the discriminator's gets epsilon, and does not use it
 class Player(keras.Model):
     """One side of the game: trains the weights of `mine`, and not those of `opponent`; tells the loss of each batch."""
 
@@ -731,6 +731,20 @@ def non_saturating(logits):
     return ops.mean(ops.softplus(-logits))
 
 
+class GeneratorPlayer(Player):
+    """Trains a generator on batches of noise; loss: of the scores or logits that its samples get."""
+
+    def __init__(self, mine, opponent, loss=generator_loss):
+        super().__init__(mine, opponent)
+        self.of_scores = loss
+
+    def call(self, noise, training=False):
+        return self.opponent(self.mine(noise, training=training), training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return self.of_scores(y_pred)
+
+
 # %%
 class CriticPlayer(Player):
     """Trains a critic on batches of (real, noise, epsilon), with the penalty unless penalty_weight is 0."""
@@ -753,27 +767,6 @@ class CriticPlayer(Player):
         return critic_loss(real, fake) + self.penalty_weight * penalty
 
 
-# %%
-class GeneratorPlayer(Player):
-    """Trains a generator on batches of noise; loss: of the scores or logits that its samples get."""
-
-    def __init__(self, mine, opponent, loss=generator_loss):
-        super().__init__(mine, opponent)
-        self.of_scores = loss
-
-    def call(self, noise, training=False):
-        return self.opponent(self.mine(noise, training=training), training=training)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return self.of_scores(y_pred)
-
-
-# %% [markdown]
-# The proof of (18.12) lets the compiled player take one step of plain gradient descent with $\alpha = 1$. Its weights
-# move by minus the derivative of the loss; the oracle gets that from differences of a critic in NumPy.
-
-
-# %%
 def best_slope(distance, penalty_weight):
     """The slope (18.11) at which the critic's loss is least, for points that lie `distance` apart."""
     return 1 + distance / (2 * penalty_weight)  # (18.11)
@@ -837,8 +830,9 @@ prove("18.12", step_of_the_player, step_by_differences, cases=tiny_batches(12), 
 # normalisation** (Miyato et al., 2018) finds the norm by **power iteration**: start with any vector $\mathbf{u}$, and
 # go through the matrix and back,
 #
-# $$ \begin{aligned} \mathbf{v} &\leftarrow \frac{\mathbf{W}^\mathsf{T} \mathbf{u}}{\|\mathbf{W}^\mathsf{T} \mathbf{u}\|},
-#    \qquad \mathbf{u} \leftarrow \frac{\mathbf{W} \mathbf{v}}{\|\mathbf{W} \mathbf{v}\|}, \\
+# $$ \begin{aligned} \mathbf{v} &\leftarrow
+#    \frac{\mathbf{W}^\mathsf{T} \mathbf{u}}{\|\mathbf{W}^\mathsf{T} \mathbf{u}\|}, \qquad
+#    \mathbf{u} \leftarrow \frac{\mathbf{W} \mathbf{v}}{\|\mathbf{W} \mathbf{v}\|}, \\
 #    \|\mathbf{W}\|_2 &\approx \mathbf{u}^\mathsf{T} \mathbf{W} \mathbf{v} \end{aligned} \tag{18.13} $$
 #
 # $$ \mathbf{W}_\text{SN} = \mathbf{W} \,/\, \|\mathbf{W}\|_2 \tag{18.14} $$
@@ -906,9 +900,9 @@ prove("18.14", normalised, keras_normalised, cases=gapped_matrices(12), rtol=1e-
 # ## Does a network reach it?
 #
 # Put all three to work where the answer is known: on the two fixed samples of Figure 18.3, which the player's opponent
-# just passes on. The same small network four times, once as a discriminator, with the same number of steps. One
-# precaution for the penalty: a critic whose slope is 1 and should be $-1$ has to pass through 0, where the penalty has
-# a peak, and may be stuck before it. So in the first half of the steps $\lambda$ is small.
+# just passes on. The same small network four times, once as a discriminator, with the same number of steps. (For the
+# penalty, $\lambda$ is small in the first half of them: a slope that has to change its sign must pass through 0, where
+# the penalty has a peak.)
 
 
 # %%
@@ -999,11 +993,10 @@ on_the_line = {
     "penalised": train_penalised(penalised, real, fake, steps),
     "spectral": train_alone(compiled(spectral, for_penalty(5e-3)), real, fake, steps),
 }
-reached = {}
-for name, network in on_the_line.items():
-    estimate, steepest = estimate_and_slope(network, real, fake)
-    reached[name] = estimate / steepest / exact
-    print(f"{name:13} estimate {estimate:6.3f} / steepest slope {steepest:6.3f} = {estimate / steepest:.3f}")
+found = {name: estimate_and_slope(network, real, fake) for name, network in on_the_line.items()}
+reached = {name: estimate / slope / exact for name, (estimate, slope) in found.items()}
+for name, (estimate, slope) in found.items():
+    print(f"{name:13} estimate {estimate:6.3f} / steepest slope {slope:6.3f} = {estimate / slope:.3f}")
 print(f"exact W1 {exact:.3f}")
 
 # %% tags=["aside"]
@@ -1028,8 +1021,8 @@ figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 18.4. What four networks have learned of the same samples (below, real ones filled): a discriminator, and
-# critics with clipping ($c = 0.1$), a penalty ($\lambda = 10$) and spectral normalisation, beside the best critic.*
+# *Figure 18.4. A discriminator, and critics with clipping ($c = 0.1$), a penalty ($\lambda = 10$) and spectral
+# normalisation, beside the best critic; below, the samples, real ones filled.*
 #
 # The discriminator is so good that it is flat over most of the data. The penalised critic lies on $f^*$, a little too
 # steep, as (18.11) says. The height of the clipped one is chosen by $c$, and spectral normalisation stays below what it
@@ -1044,8 +1037,8 @@ claim(
 )
 
 # %% [markdown]
-# Now move a copy of the generated sample away, and ask what a generator would feel. For a GAN that is the gradient of
-# $\log(1 - D)$, whose best value is the divergence of (18.1), or of the non-saturating $-\log D$ of practice.
+# Now move a copy of the generated sample away, and ask what a generator would feel: for a GAN the gradient of
+# $\log(1 - D)$, or of the non-saturating $-\log D$.
 
 # %%
 distances = [0.5, 1, 2, 4]
@@ -1089,15 +1082,15 @@ claim(
 # And how much hangs on $c$, and on $\lambda$? Take each a hundred times as large.
 
 # %%
-steepest = {"c": [], "λ": []}
-for c in (0.01, 0.1, 1.0):
+steepest = {"c": {0.1: found["clipped"][1]}, "λ": {10: found["penalised"][1]}}
+for c in (0.01, 1):
     player = CriticPlayer(dense_network(1, 1, hidden, Clip(c)), passing(1), 0.0)
-    train_alone(compiled(player, optimizers.RMSprop(c / 20)), real, fake, steps // 2)
-    steepest["c"].append(estimate_and_slope(player.mine, real, fake)[1])
-for weight in (1.0, 10.0, 100.0):
-    player = CriticPlayer(dense_network(1, 1, hidden), passing(1), weight)
-    steepest["λ"].append(estimate_and_slope(train_penalised(player, real, fake, steps), real, fake)[1])
-factors = {name: max(slopes) / min(slopes) for name, slopes in steepest.items()}
+    network = train_alone(compiled(player, optimizers.RMSprop(c / 20)), real, fake, steps)
+    steepest["c"][c] = estimate_and_slope(network, real, fake)[1]
+for weight in (1, 100):
+    network = train_penalised(CriticPlayer(dense_network(1, 1, hidden), passing(1), weight), real, fake, steps)
+    steepest["λ"][weight] = estimate_and_slope(network, real, fake)[1]
+factors = {name: max(slopes.values()) / min(slopes.values()) for name, slopes in steepest.items()}
 print(", ".join(f"over two decades of {name} the steepest slope changes {n:.3g}-fold" for name, n in factors.items()))
 
 # %% tags=["aside"]
@@ -1107,7 +1100,8 @@ second = {name: on_the_line[name].get_weights()[2] for name in ("clipped", "pena
 for axis, (name, matrix) in zip(axes, second.items()):
     axis.hist(matrix.ravel(), 41, color=JUDGE)
     axis.set(title=name, xlabel="weight of the second layer", ylabel="weights of 4,096")
-curves = {"clipped, against $c$ / 0.1": steepest["c"], r"penalised, against $\lambda$ / 10": steepest["λ"]}
+names = "clipped, against $c$ / 0.1", r"penalised, against $\lambda$ / 10"
+curves = {name: [slopes[key] for key in sorted(slopes)] for name, slopes in zip(names, steepest.values())}
 plots.draw_curves(axes[2], curves, "relative strength", "steepest slope", x=[0.1, 1, 10])
 axes[2].set(xscale="log", yscale="log")
 figure.tight_layout()
@@ -1148,14 +1142,13 @@ claim(
 #
 # ## Eight modes on a ring
 #
-# Back to the ring of chapter 17: eight tight clusters, and a mode is covered while at least 2 % of the samples lie
-# within 0.3 of its centre. Who covers all eight? All get the same networks and the same work, 2,400 steps by both
-# players together, with the optimiser of their paper: the GAN Adam with $\beta_1 = 0.5$, the clipped WGAN RMSprop, and
-# WGAN-GP Adam with $\beta_1 = 0$. Both critics take five steps for each of the generator, to stay near their best. (A
-# discriminator that is near its best teaches little. Here, the better the critic, the better its gradient.)
+# Back to the ring of chapter 17, where a mode is covered while at least 2 % of the samples lie within 0.3 of its
+# centre. Three methods get the same networks and the same work, 2,400 steps by both players together, and the optimiser
+# of their paper: the GAN Adam with $\beta_1 = 0.5$, the clipped WGAN RMSprop, and WGAN-GP Adam with $\beta_1 = 0$. Both
+# critics take five steps for each of the generator, to stay near their best.
 #
-# And each gets its own best setting. The sweep has three learning rates, and three values of what else has to be
-# chosen: the turns of $D$, the bound $c$, the weight $\lambda$; of the last two the middle one worked best in trials.
+# Each gets its own best setting. The sweep has two learning rates, and values of what else has to be chosen: the
+# turns of $D$, the bound $c$, the weight $\lambda$.
 
 
 # %% tags=["aside"]
@@ -1250,8 +1243,8 @@ def swept_modes(method, rate, strength):
         return 0.0
 
 
-RATES = (1e-3, 3e-3, 1e-2)
-STRENGTHS = {"GAN": (1, 3, 10), "WGAN, clipped": (0.05, 0.5, 5.0), "WGAN-GP": (0.03, 0.3, 3.0)}
+RATES = (1e-3, 3e-3)
+STRENGTHS = {"GAN": (1, 5), "WGAN, clipped": (0.05, 0.5, 5.0), "WGAN-GP": (0.03, 0.3, 3.0)}
 GRID = [
     {"method": method, "rate": rate, "strength": strength}
     for method, strengths in STRENGTHS.items()
@@ -1262,32 +1255,33 @@ GRID = [
 # %% tags=["aside"]
 # @title Shows the sweep, and each method's best setting
 table = sweep("18.5", GRID, swept_modes)
-BEST = {"GAN": (3e-3, 1), "WGAN, clipped": (1e-3, 0.5), "WGAN-GP": (3e-3, 0.3)}
-for method in STRENGTHS:
-    rows = [row for row in table if row["method"] == method]
+SETTINGS = {
+    "GAN": ("GAN", 3e-3, 1),
+    "GAN, five turns": ("GAN", 1e-3, 5),
+    "WGAN, clipped": ("WGAN, clipped", 3e-3, 0.5),
+    "WGAN-GP": ("WGAN-GP", 1e-3, 0.3),
+}
+for name, (method, *_) in SETTINGS.items():
+    rows = [row for row in table if row["method"] == method and ("five" not in name or row["strength"] == 5)]
     if rows:
-        row = max(rows, key=lambda row: row["value"])
-        BEST[method] = row["rate"], row["strength"]
+        row = max(rows, key=lambda row: (row["value"], row["strength"]))
+        SETTINGS[name] = method, row["rate"], row["strength"]
         good = sum(row["value"] >= 7 for row in rows)
-        print(f"{method}: {good} of {len(rows)} settings end with at least 7 modes")
+        print(f"{name}: {good} of {len(rows)} settings end with at least 7 modes")
 
 # %%
-games = {method: ring_game(method, *BEST[method]) for method in STRENGTHS}
-further = {method: [BEST[method][1] * factor for factor in (0.1, 10)] for method in ("WGAN, clipped", "WGAN-GP")}
-off_best = {
-    method: [ring_game(method, BEST[method][0], strength) for strength in further[method]] for method in further
-}
-for method, game in games.items():
-    rate, strength = BEST[method]
-    others = [modes_at_the_end(other) for other in off_best.get(method, [])]
-    print(f"{method}, rate {rate}, strength {strength}: {modes_at_the_end(game):.1f} modes; at others {others}")
+games = {name: ring_game(*setting) for name, setting in SETTINGS.items()}
+for name, game in games.items():
+    print(
+        f"{name}, rate {SETTINGS[name][1]}, strength {SETTINGS[name][2]}: {modes_at_the_end(game):.1f} modes at the end"
+    )
 
 # %% tags=["aside"]
 # @title Draws figure 18.7
-figure, axes = plt.subplots(3, 5, figsize=(9, 5.6), sharex=True, sharey=True)
+figure, axes = plt.subplots(4, 5, figsize=(8.5, 6.8), sharex=True, sharey=True)
 grid = np.linspace(-3.2, 3.2, 61, dtype="float32")
 field = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
-for row, (method, game) in zip(axes, games.items()):
+for row, (name, game) in zip(axes, games.items()):
     for axis, n in zip(row, (0, 4, 8, 14, LOOKS - 1)):
         if n == LOOKS - 1:
             levels = predict(game["network"], field).reshape(61, 61)
@@ -1295,37 +1289,51 @@ for row, (method, game) in zip(axes, games.items()):
         axis.plot(*CENTRES.T, "o", mfc="none", mec=REAL, ms=9, mew=1.5)
         axis.plot(*game["points"][n][:400].T, ".", color=MADE, ms=2.5)
         axis.set(title=f"look {n}: {game['modes'][n]}", xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), xticks=[], yticks=[])
-    row[0].set_ylabel(method)
+    row[0].set_ylabel(name)
 figure.tight_layout(pad=0.4)
 plt.show()
 
 # %% [markdown]
 # *Figure 18.7. A game of each method at its best setting: real modes (orange circles), generated samples (blue dots);
-# after the colon the modes covered. In the last column lines of equal score of the discriminator and of the critics.*
+# after the colon the modes covered. In the last column lines of equal score of the discriminators and the critics.*
 
 # %% tags=["aside"]
 # @title Draws figure 18.8
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.9))
+figure, axes = plt.subplots(1, 3, figsize=(9, 2.7))
 for axis, (method, strengths) in zip(axes, STRENGTHS.items()):
     values = np.array([row["value"] for row in table if row["method"] == method]).reshape(-1, len(RATES))
     if values.size:
         plots.draw_numbers(axis, values, method, bound=14, form="{:.1f}")
     what = {"GAN": "turns of $D$", "WGAN, clipped": "$c$", "WGAN-GP": r"$\lambda$"}[method]
-    axis.set(xticks=range(3), xticklabels=[f"{rate:g}" for rate in RATES], xlabel="learning rate", ylabel=what)
-    axis.set(yticks=range(3), yticklabels=[f"{strength:g}" for strength in strengths])
+    axis.set(xticks=range(len(RATES)), xticklabels=[f"{rate:g}" for rate in RATES], xlabel="learning rate")
+    axis.set(yticks=range(len(strengths)), yticklabels=[f"{strength:g}" for strength in strengths], ylabel=what)
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 18.8. The sweep: modes covered at the end, of eight, at every setting of three methods.*
+# *Figure 18.8. The sweep: modes covered at the end, of eight, at each setting of the three methods.*
+
+# %%
+claim(
+    "18.5",
+    "with five turns for each of the generator's, both critics lead it to at least six modes at the end",
+    min(modes_at_the_end(games[name]) for name in ("WGAN, clipped", "WGAN-GP")) >= 6,
+    control=modes_at_the_end(games["GAN, five turns"]) >= 6,
+)
+
+# %% [markdown]
+# A GAN at its best setting covers the ring too. But with five turns of $D$ it finds four modes at most, at either rate:
+# a discriminator that is near its best teaches little. For the critics it is the reverse: the nearer to its best, the
+# better the estimate. And clipping? At this size, with RMSprop, which divides a gradient by its usual size, it does as
+# well as the penalty, over two decades of $c$. Gulrajani et al. saw it fail in critics of twelve layers, where the
+# power of $c$ is three times ours.
 
 # %% [markdown]
 # ## Digits, without batch normalisation in the critic
 #
-# Now the digits of chapter 17, 14 × 14 pixels in a black frame, with its DCGAN. One thing has to change: a critic with
-# a gradient penalty has no batch normalisation. What does a GAN make of the same networks? Two models only, but trained
-# for long, 2,400 steps by both players together. Each has the best of three learning rates, from a sweep with half the
-# steps; the rates fall to a tenth during the training.
+# Now the digits and the DCGAN of chapter 17. One thing has to change: a critic with a gradient penalty has no batch
+# normalisation. What does a GAN make of the same networks? Both get 2,400 steps by both players together, and the best
+# of three learning rates, from a sweep with half the steps; the rates fall to a tenth during the training.
 
 
 # %% tags=["aside"]
@@ -1484,8 +1492,8 @@ def swept_distance(method, rate):
 
 # %% tags=["aside"]
 # @title Shows the sweep
-DIGIT_RATES = {"GAN": 2e-3, "WGAN-GP": 1e-3}
-digit_table = sweep("18.6", {"method": ("GAN", "WGAN-GP"), "rate": (1e-3, 2e-3, 4e-3)}, swept_distance)
+DIGIT_RATES = {"GAN": 4e-3, "WGAN-GP": 4e-3}
+digit_table = sweep("18.6", {"method": ("GAN", "WGAN-GP"), "rate": (2e-3, 4e-3, 8e-3)}, swept_distance)
 for method in DIGIT_RATES:
     rows = [row for row in digit_table if row["method"] == method]
     if rows:
@@ -1540,11 +1548,14 @@ plt.show()
 # %%
 claim(
     "18.6",
-    "without batch normalisation in the critic, at equal steps and each at its best rate, WGAN-GP covers at least nine "
-    "digits, at less than half the GAN's Fréchet distance",
-    np.sum(shares["WGAN-GP"] >= 0.01) >= 9 and fd["WGAN-GP"] < fd["GAN"] / 2,
-    control=np.sum(shares["one, repeated"] >= 0.01) >= 9 and fd["one, repeated"] < fd["GAN"] / 2,
+    "WGAN-GP covers at least nine digits, and is at least four times as close to them as the normal distribution",
+    np.sum(shares["WGAN-GP"] >= 0.01) >= 9 and fd["WGAN-GP"] < fd["normal distribution"] / 4,
+    control=np.sum(shares["one, repeated"] >= 0.01) >= 9 and fd["one, repeated"] < fd["normal distribution"] / 4,
 )
+
+# %% [markdown]
+# The GAN makes digits too, at its best rate. But in the sweep its Fréchet distance ranges from 17 to 90, and that of
+# WGAN-GP from 9 to 21. This is what Gulrajani et al. claim for the penalty: less tuning, in many architectures.
 
 
 # %% tags=["aside"]
@@ -1578,12 +1589,11 @@ claim(
 # nothing to do with each other. The GAN's losses are the score of a game, and when both players get better it need not
 # move. The critic's estimate is one of a distance, and it falls while the images get better.
 #
-# Be careful what you conclude. With batch normalisation in its discriminator, a GAN makes these digits too, as chapter
-# 17 showed, and a large comparison found no loss that was always better than the non-saturating one, once each was
-# tuned enough (Lucic et al., 2018). What Gulrajani et al. claim for the penalty is that it trains many architectures
-# with hardly any tuning. Nor does the critic measure $W_1$ between images:
+# Be careful what you conclude. A large comparison found no loss that was always better than the non-saturating one, once
+# each was tuned enough (Lucic et al., 2018). Nor does the critic measure $W_1$ between images:
 
-# %%
+# %% tags=["aside"]
+# @title Computes W1 between images
 flat = {name: some[:500].reshape(500, -1) for name, some in {"unseen": unseen, "training": picked, **made}.items()}
 for name in ("training", "WGAN-GP"):
     print(f"W1 in pixels of 500 unseen digits and 500 of {name}: {w1_of_samples(flat['unseen'], flat[name])[0]:.1f}")
@@ -1591,15 +1601,13 @@ print(f"the critic's estimate: {digits['WGAN-GP']['judge'][-1]:.1f}")
 
 # %% [markdown]
 # Two samples of *real* digits are about as far apart as real and generated ones: in 256 dimensions 500 points lie far
-# from each other, and an exact $W_1$ of samples mostly measures that. The critic's
-# estimate is much smaller. Stanczuk et al. (2021) argue that the method works *because* it fails to approximate the
-# Wasserstein distance.
+# from each other, and $W_1$ of samples mostly measures that. The critic's estimate is much smaller. Stanczuk et al.
+# (2021) argue that the method works *because* it fails to approximate the Wasserstein distance.
 
 # %% [markdown]
 # ## Debug it
 #
-# Three plausible ways to write the penalty or the loss. Each runs without a warning. Put them in the place of the right
-# one, on the samples of Figure 18.4, where you know what should come out.
+# Three plausible ways to write the penalty or the loss. Each runs without a warning.
 
 
 # %%
@@ -1639,9 +1647,8 @@ print(f"{'exact W1':16}          {exact:6.3f}")
 # example, and the penalty pulls *it* to 1. With $B = 128$ the critic's slope, and with it the generator's gradient, is
 # eleven times too small; and it depends on the batch size.
 #
-# **B: $\epsilon$ from a normal distribution.** Nothing is to be seen. Two of three places lie outside the segment,
-# where nobody asked. Here all segments lie on one line, and no harm is done. Only reading the formula helps, or
-# Exercise 18.3.
+# **B: $\epsilon$ from a normal distribution.** Nothing is to be seen: two of three places lie outside the segment,
+# but here all segments lie on one line. Only reading the formula helps, or Exercise 18.3.
 #
 # **C: the sign of the means.** The penalty is right, but the critic prefers what is generated, by just as much. A
 # generator that trusts it moves *away* from the data. (With both players' signs turned, all is well again.)
@@ -1685,6 +1692,7 @@ record(
     share_that_is_read_wgan_gp=shares["WGAN-GP"].sum(),
     rank_correlation_of_the_estimate=agreement["critic's estimate"],
     ring_modes_gan=modes_at_the_end(games["GAN"]),
+    ring_modes_gan_five_turns=modes_at_the_end(games["GAN, five turns"]),
     ring_modes_clipped=modes_at_the_end(games["WGAN, clipped"]),
     ring_modes_wgan_gp=modes_at_the_end(games["WGAN-GP"]),
 )
@@ -2066,7 +2074,7 @@ check("18.2", SpectralBound)
 
 # %% [markdown]
 # **Exercise 18.3 ★★** Draw the places where the penalty looks. The check does not know your draws; it looks at where
-# they lie. (If you mix in the share $\epsilon$ of the generated image instead of the real one, that is as good: why?)
+# they lie.
 
 
 # %%
@@ -2343,7 +2351,7 @@ ex.hints(
 def _(rng):
     for order in (1, 2):
         yield np.ones((2, 1), "float32"), np.array([[3.0]], "float32"), np.zeros((1, 1), "float32"), 1.0, order
-    for n in range(10):
+    for n in range(6):
         shape = [(5, 3), (4, 2, 3, 1), (3, 2, 2)][n % 3]
         size = int(np.prod(shape[1:]))
         arrays = (rng.normal(size=s).astype("float32") for s in (shape, (size, 1), (size, 1)))
@@ -2586,15 +2594,15 @@ ex.hints(
 @ex.cases
 def _(rng):
     yield np.full((1, 1, 1, 1), -3.0), rng.normal(size=(1, 2, 2, 1)), 1, 1
-    yield np.ones((3, 3, 1, 1)), rng.normal(size=(1, 6, 6, 1)), 1, 12
+    yield np.ones((3, 3, 1, 1)), rng.normal(size=(1, 6, 6, 1)), 1, 5
     yield rng.normal(size=(2, 2, 1, 1)), rng.normal(size=(1, 3, 3, 1)), 1, 1
     yield rng.normal(size=(2, 2, 1, 1)), rng.normal(size=(1, 3, 4, 1)), 2, 2
-    for n in range(10):
+    for n in range(6):
         k, stride = int(rng.integers(1, 4)), 1 + n % 2
         channels, filters = (int(c) for c in rng.integers(1, 4, 2))
         height, width = (int(k + stride * rng.integers(1, 3) + rng.integers(0, stride)) for _ in range(2))
         kernel, x = rng.normal(size=(k, k, channels, filters)), rng.normal(size=(1, height, width, channels))
-        yield kernel, 3 * x, stride, [1, 2, 3, 6][n % 4]
+        yield kernel, 3 * x, stride, [2, 3, 1][n % 3]
 
 
 ex.shown_as("""
@@ -3108,27 +3116,25 @@ check("18.7", critic_loss_from_the_web)
 #
 # | what | in one line | number |
 # |---|---|---|
-# | distributions with no place in common | $\mathrm{JSD} = \log 2$, whatever their distance | (18.1) |
+# | no place in common | $\mathrm{JSD} = \log 2$ | (18.1) |
 # | Wasserstein distance | the least cost of a transport plan | (18.2) |
 # | of two samples | the best pairing | (18.3) |
 # | on a line | sort and pair; the area between $F_\text{data}$ and $F_G$ | (18.4) |
-# | the dual problem | largest difference of mean scores, over all 1-Lipschitz critics | (18.5) |
+# | dual problem | largest difference of mean scores with $\|f_w\|_\mathrm{L} \le 1$ | (18.5) |
 # | best critic on a line | $f^{*\prime} = \operatorname{sign}(F_G - F_\text{data})$ | (18.6) |
-# | losses | critic: mean score of generated less that of real; generator: minus the first | (18.7) |
-# | a network's Lipschitz constant | at most the product of the spectral norms | (18.8) |
-# | clipping | spectral norm at most $c\sqrt{nm}$ | (18.9) |
-# | gradient penalty | mean of (length of the gradient $- 1)^2$, at random places on segments | (18.10) |
-# | what it does not forbid | slope $1 + W_1 / (2\lambda)$ | (18.11) |
-# | its derivative | needs a derivative of a derivative | (18.12) |
+# | losses | $\mathbb{E}[f_w(G(\mathbf{z}))] - \mathbb{E}[f_w(x)]$, $-\mathbb{E}[f_w(G(\mathbf{z}))]$ | (18.7) |
+# | a network | $\|f_w\|_\mathrm{L} \le \prod_l \|\mathbf{W}_l\|_2$ | (18.8) |
+# | clipping | $\|\mathbf{W}\|_2 \le c\sqrt{nm}$ | (18.9) |
+# | gradient penalty | $\mathbb{E}[(\|\nabla f_w(\hat x)\| - 1)^2]$ | (18.10) |
+# | its balance, its derivative | slope $1 + W_1 / (2\lambda)$; a second derivative | (18.11), (18.12) |
 # | spectral normalisation | power iteration; then divide | (18.13), (18.14) |
 #
 # ## References
 #
 # - Adler and Lunz, *Banach Wasserstein GAN*, 2018, arXiv:1806.06621.
-# - Arjovsky and Bottou, *Towards principled methods for training generative adversarial networks*, 2017.
+# - Arjovsky and Bottou, *Towards principled methods for training GANs*, 2017, arXiv:1701.04862.
 # - Arjovsky, Chintala and Bottou, *Wasserstein generative adversarial networks*, 2017, arXiv:1701.07875.
 # - Birkhoff, *Three observations on linear algebra* (in Spanish), 1946.
-# - Goodfellow et al., *Generative adversarial nets*, 2014, arXiv:1406.2661.
 # - Gulrajani et al., *Improved training of Wasserstein GANs*, 2017, arXiv:1704.00028.
 # - Kantorovich, *On the translocation of masses* (in Russian), 1942.
 # - Kantorovich and Rubinstein, *On a space of completely additive functions* (in Russian), 1958.
