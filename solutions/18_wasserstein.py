@@ -1720,9 +1720,8 @@ def plan_on_a_line(x, y, p, q):
     order_x, order_y = np.argsort(x), np.argsort(y)
     end_x, end_y = np.cumsum(p[order_x])[:, None], np.cumsum(q[order_y])
     start_x, start_y = end_x - p[order_x][:, None], end_y - q[order_y]
-    plan = np.zeros((len(x), len(y)))
-    plan[np.ix_(order_x, order_y)] = np.maximum(np.minimum(end_x, end_y) - np.maximum(start_x, start_y), 0)
-    return plan
+    plan = np.maximum(np.minimum(end_x, end_y) - np.maximum(start_x, start_y), 0)
+    return plan[np.argsort(order_x)][:, np.argsort(order_y)]
     ### END SOLUTION
 
 
@@ -2121,6 +2120,8 @@ def _(rng):
     yield (4, 1), (4, 3), 0
     yield (4, 3), (3,), 0
     yield (4, 2, 2), (4, 2), 0
+    yield (4, 1), (1, 4), 0  # as many numbers
+    yield (1, 3), (3, 1), 0
 
 
 ex.shown_as("""
@@ -2296,7 +2297,10 @@ def broadcasts(real, fake, rng):
 def from_the_real_side(real, fake, rng):
     if np.shape(real) != np.shape(fake):
         raise ValueError("not alike")
-    return np.stack([r + (f - r) * rng.random() for r, f in zip(real, fake)])
+    places = np.empty(real.shape)
+    for n in range(len(real)):
+        places[n] = real[n] + (fake[n] - real[n]) * rng.random()
+    return places
 
 
 # %%
@@ -2768,6 +2772,10 @@ from course.exercises import exercise
 import numpy as np
 
 ex = exercise("18.6")
+ex.equivalent(
+    "'np.clip(-c, w, c)' for 'np.clip(w, -c, c)' in 'clipped = [np.clip(w, -c, c) for w in weights]'",
+    "the middle one of three numbers is the same in any order",
+)
 
 
 @ex.cases
@@ -2936,11 +2944,8 @@ def moved_ones(weights, c):
 def by_median(weights, c):
     if c <= 0:
         raise ValueError("a range needs a positive width")
-    flat = np.concatenate([w.reshape(-1) for w in weights])
-    outside = np.abs(flat) >= c
-    flat = np.where(outside, c * np.sign(flat), flat)
-    pieces = np.split(flat, np.cumsum([w.size for w in weights])[:-1])
-    return [piece.reshape(w.shape) for piece, w in zip(pieces, weights)], outside.mean()
+    clipped = [np.median([w, np.full(w.shape, c), np.full(w.shape, -c)], axis=0) for w in weights]
+    return clipped, np.isin(np.concatenate([np.ravel(w) for w in clipped]), (c, -c)).mean()
 
 
 # %%
@@ -2977,6 +2982,10 @@ from course.exercises import exercise
 import numpy as np
 
 ex = exercise("18.7", start="as_found")
+ex.equivalent(
+    "'1 - slopes' for 'slopes - 1' in 'return penalty_weight * np.mean((slopes - 1) ** 2) - gap'",
+    "a square has no sign",
+)
 
 
 @ex.cases
@@ -3099,7 +3108,7 @@ def last_axis(real_scores, fake_scores, gradients, penalty_weight):
 
 @ex.right
 def by_flattening(real_scores, fake_scores, gradients, penalty_weight):
-    rows = gradients.reshape(gradients.shape[0], -1)
+    rows = gradients.reshape(len(gradients), math.prod(gradients.shape[1:]))
     squares = np.einsum("bi,bi->b", rows, rows)
     penalty = 1 + np.mean(squares - 2 * squares**0.5)
     return float(np.sum(fake_scores - real_scores)) / len(rows) + penalty_weight * penalty
