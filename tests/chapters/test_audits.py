@@ -8,7 +8,6 @@ from course.authoring import audit
 ACCEPTED = {
     "16": 16,
     "17": 44,
-    "18": 21,
     "21": 35,
 }
 
