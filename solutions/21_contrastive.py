@@ -2353,7 +2353,7 @@ class weight_made_in_build(keras.layers.Layer):
         super().__init__()
         self.size, self.d = size, d
 
-    def build(self, input_shape):
+    def build(self, *_):
         self.keys = self.add_weight(name="keys", shape=(self.size, self.d), initializer="zeros", trainable=False)
 
     def call(self, keys, training=False):
@@ -2361,7 +2361,7 @@ class weight_made_in_build(keras.layers.Layer):
             raise ValueError(f"of {len(keys)} keys only {self.size} have a place")
         old = ops.copy(self.keys)
         if training:
-            self.keys.assign(ops.concatenate([ops.normalize(keys, axis=-1), old[: self.size - len(keys)]]))
+            self.keys.assign(ops.concatenate([ops.normalize(keys), old[: self.size - len(keys)]]))
         return old
 
 
