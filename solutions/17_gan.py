@@ -302,8 +302,8 @@ ask(
 #
 # A divergence is 0 only where both distributions are equal. So against $D^*$, $G$ does best, and gets $-\log 4$,
 # if and only if its images are distributed like the real ones. *That* is what it is asked to learn: not to copy
-# images, but to draw from their distribution. The theorem assumes that $D$ is optimal at every moment and that $G$ can
-# make any $p_G$. The rest of this chapter is about what happens when neither is true.
+# images, but to draw from their distribution. The theorem assumes that $D$ is optimal and that $G$ can make
+# any $p_G$. The rest of this chapter is about what happens when neither is true.
 
 
 # %%
@@ -364,8 +364,8 @@ prove("17.5", best_value, climbed_value, cases=distributions(60))
 # ## Two models that take turns
 #
 # In Keras the game is two models that share two networks, each compiled with its own optimiser. Each needs both
-# networks for its loss, and trains one. Keras asks a model for its `trainable_variables` whenever it takes a step, so a
-# player answers with the weights of its own network. The loss needs no labels, so it is written in `compute_loss`.
+# networks for its loss, and trains one. What a step trains are the model's `trainable_variables`, so a player answers
+# with the weights of its own network. The loss needs no labels, so it is written in `compute_loss`.
 
 
 # %%
@@ -432,22 +432,25 @@ class GeneratorPlayer(QuickPlayer):
 
 # %% [markdown]
 # A recipe found often compiles `discriminator`, sets `discriminator.trainable = False`, and compiles a model of both.
-# In Keras 3 this is one switch for both players, read when a step is taken: the discriminator is then never trained.
+# In Keras 3 this is one switch for both players. TensorFlow reads it when a player's step is first built: if $D$ has
+# taken no step before, it is never trained; if it has taken one, it goes on.
 
 # %% tags=["aside"]
 # @title Tries that recipe
-inputs = keras.Input((1,))
-switched = keras.Sequential([inputs, layers.Dense(1)])
-switched.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
-switched.trainable = False
-together = keras.Sequential([keras.Input((1,)), layers.Dense(1), switched])
-together.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
-before = switched.get_weights()
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Keras warns: "The model does not have any trainable weights."
-    switched.fit(np.ones((8, 1)), np.ones((8, 1)), verbose=0)
-moved = max(np.abs(new - old).max() for old, new in zip(before, switched.get_weights()))
-print(f"after a step of its own, no weight of D has moved by more than {moved}")
+for first in (False, True):
+    switched = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
+    switched.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras warns: "The model does not have any trainable weights."
+        if first:
+            switched.train_on_batch(np.ones((8, 1)), np.ones((8, 1)))
+        switched.trainable = False
+        together = keras.Sequential([keras.Input((1,)), layers.Dense(1), switched])
+        together.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+        before = switched.get_weights()
+        switched.train_on_batch(np.ones((8, 1)), np.ones((8, 1)))
+    moved = max(np.abs(new - old).max() for old, new in zip(before, switched.get_weights()))
+    print(f"{'a' if first else 'no'} step of D before the switch: afterwards its weights move by {moved:.2g}")
 
 # %% [markdown]
 # Now the loop. It stops as soon as a loss is no longer a number.
@@ -762,8 +765,8 @@ plt.show()
 # *Figure 17.5. The game as a film: the real density (orange), that of the generator (blue), and what the discriminator
 # answers (line).*
 #
-# Samples on the slope of $D$ move to the right, those far to the left stand where $D$ is flat, so the distribution gets
-# wide before it moves. Where both distributions agree, $D$ is near one half.
+# A sample is pulled by $(1 - D)$ times the slope of the logit $a(x)$. That slope is larger at the right than at the left,
+# so the distribution gets wide before it moves. Where both distributions agree, $D$ is near one half.
 
 # %%
 claim(
@@ -786,8 +789,8 @@ claim(
 #    \text{in turns:}\quad & \theta^2 + \psi^2 - \alpha\,\theta\psi \text{ stays as it is} \end{aligned} \tag{17.8} $$
 #
 # At once, the two spiral outwards, whatever the rate. In turns they run round an ellipse (for $\alpha < 2$), and never
-# arrive. Neither is a fault of an optimiser: the game has no downhill. (Mescheder et al., 2018, prove which ways of
-# training GANs converge.)
+# arrive: this game has no downhill. The game on the line is another one, with a nonlinear $D$, densities that overlap,
+# and Adam, and it does arrive. (Mescheder et al., 2018, prove which ways of training GANs converge.)
 
 
 # %%
@@ -990,8 +993,9 @@ claim(
 # This is **mode collapse**. Some of the missing modes were lost; others were never found, and what was never found
 # cannot be lost. $G$'s loss asks of each sample by itself whether it convinces $D$. Nothing in it says that eight
 # samples on eight modes are better than eight on four. It is (17.5) that says so, and it speaks of the whole of $p_G$.
-# Nor did more turns of $D$ help: at no rate of the sweep do five turns cover more than half of the modes. Yet with as
-# much work the same networks cover the ring at another setting. What a GAN does depends on its settings (Lucic et al.,
+# Nor did more turns of $D$ help here: at the three larger rates five turns cover fewer modes than one. At the smallest
+# no game has come far; the sweep, of one seed, does not tell what longer ones would do. Yet with as much work the same
+# networks cover the ring at another setting. What a GAN does depends on its settings (Lucic et al.,
 # 2018). Chapter 18 changes the game.
 #
 # ## DCGAN: the digits
@@ -1470,7 +1474,7 @@ def draw_zeros(count):
 
 
 def symptoms_of(g, d_role, g_role):
-    """Twelve images, the last losses, the largest change of a weight of G, and why the loop stopped, if it did."""
+    """Fourteen images, the last losses, the largest change of a weight of G, and why the loop stopped, if it did."""
     d, before, message = pocket_discriminator(), g.get_weights(), ""
     players = compiled(d_role(d, g), 2e-3), compiled(g_role(g, d, non_saturating), 2e-3)
     try:
