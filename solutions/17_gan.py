@@ -103,6 +103,7 @@
 
 # %% tags=["aside"]
 # @title Imports and settings
+import logging
 import textwrap
 import warnings
 
@@ -113,10 +114,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from keras import layers, ops
 from scipy import linalg, optimize, stats
+from scipy.cluster.vq import kmeans2
 from scipy.spatial import distance
 from scipy.special import expit
 
 rng = start("17")  # seeds everything from COURSE_SEED and sets the style of the figures
+logging.getLogger("tensorflow").setLevel("ERROR")  # it would warn that many small players are compiled
 REAL, MADE, JUDGE = plots.COLOURS[1], plots.COLOURS[0], plots.COLOURS[5]  # data, generator, discriminator
 
 
@@ -145,9 +148,8 @@ plots.show_rows({"six sevens,\nand their mean": [*six, six.mean(axis=0)]}, width
 # %% [markdown]
 # *Figure 17.1. Six training digits, and at the right their mean, grey where they differ.*
 #
-# What gives it away is the soft grey, which pens do not leave. You could write a loss against grey, and the next image
-# would be wrong in another way. Rather let a second network find out what is wrong, again and again, and let its
-# gradient tell the first one what to change. So:
+# What gives it away is the soft grey, which pens do not leave. Let a second network find out what is wrong, again and
+# again, and let its gradient tell the first one what to change. So:
 #
 # **Can one network learn to see what gives generated images away, and another one to give nothing away? What does the
 # second one learn then, and what can go wrong?**
@@ -157,7 +159,7 @@ plots.show_rows({"six sevens,\nand their mean": [*six, six.mean(axis=0)]}, width
 # - write down the game of a GAN, and say what its best discriminator computes;
 # - build two Keras models that take turns, and say which numbers each turn moves;
 # - choose the generator's loss by its gradient, and tell lost modes from modes that were never found;
-# - train a DCGAN, and judge its images by measures that noise, copies and a collapsed generator fail.
+# - train a DCGAN, and judge its images by measures, knowing what each of them lets through.
 #
 # ## A game for two
 
@@ -190,7 +192,7 @@ plt.show()
 #    & + \mathbb{E}_{\mathbf{z}}[\log(1 - D(G(\mathbf{z})))] \end{aligned} \tag{17.1} $$
 #
 # with $x$ drawn from $p_\text{data}$. If $D$ gives 0.9 to all real images and 0.2 to all generated ones, then
-# $V = \log 0.9 + \log 0.8 \approx -0.33$. More than 0 cannot be reached.
+# $V = \log 0.9 + \log 0.8 \approx -0.33$.
 #
 # The network puts out a logit $a$, with $D = \sigma(a)$. The logarithms go into $\operatorname{softplus}(a) =
 # \log(1 + e^a)$, which stays finite where $\log \sigma(a)$, computed in two steps, does not: $-\log D =
@@ -432,8 +434,8 @@ class GeneratorPlayer(QuickPlayer):
 
 # %% [markdown]
 # A recipe found often compiles `discriminator`, sets `discriminator.trainable = False`, and compiles a model of both.
-# In Keras 3 this is one switch for both players. TensorFlow reads it when a player's step is first built: if $D$ has
-# taken no step before, it is never trained; if it has taken one, it goes on.
+# In Keras 3 this is one switch for both players, on TensorFlow read when a player's step is first built: a $D$ that has
+# taken no step before is never trained.
 
 # %% tags=["aside"]
 # @title Tries that recipe
@@ -595,8 +597,7 @@ claim(
 #
 # From $a$ the chain rule goes on to the image and to $G$'s weights, and that part is the same for both. Early in
 # training $D$ often rejects all that is generated, with $D(G(\mathbf{z})) = 0.01$, say. There the slope of the first,
-# the **saturating loss**, is 0.01, and that of the second, the **non-saturating loss**, 0.99. The first pulls hardest
-# at images that are convincing already.
+# the **saturating loss**, is 0.01, and that of the second, the **non-saturating loss**, 0.99.
 
 
 # %%
@@ -702,8 +703,7 @@ claim(
 )
 
 # %% [markdown]
-# So a good discriminator makes a bad teacher, if the loss is the saturating one. From here on, $G$ uses
-# $\ell_\text{ns}$.
+# So from here on, $G$ uses $\ell_\text{ns}$.
 #
 # **Question 17.b.** Of two generated images one has $D = 0.9$ and the other one $D = 0.1$. How many times as hard does
 # the non-saturating loss pull at the logit of the second as at that of the first?
@@ -765,8 +765,9 @@ plt.show()
 # *Figure 17.5. The game as a film: the real density (orange), that of the generator (blue), and what the discriminator
 # answers (line).*
 #
-# A sample is pulled by $(1 - D)$ times the slope of the logit $a(x)$. That slope is larger at the right than at the left,
-# so the distribution gets wide before it moves. Where both distributions agree, $D$ is near one half.
+# A sample is pulled by $(1 - D)$ times the slope of the logit $a(x)$. That slope is larger at the right than at the
+# left, where it later turns negative, so the distribution gets wide before it moves. Where both distributions agree,
+# $D$ is near one half.
 
 # %%
 claim(
@@ -789,8 +790,8 @@ claim(
 #    \text{in turns:}\quad & \theta^2 + \psi^2 - \alpha\,\theta\psi \text{ stays as it is} \end{aligned} \tag{17.8} $$
 #
 # At once, the two spiral outwards, whatever the rate. In turns they run round an ellipse (for $\alpha < 2$), and never
-# arrive: this game has no downhill. The game on the line is another one, with a nonlinear $D$, densities that overlap,
-# and Adam, and it does arrive. (Mescheder et al., 2018, prove which ways of training GANs converge.)
+# arrive. The game on the line arrives: its $D$ is nonlinear, its densities overlap, and it has Adam. (Mescheder et al.,
+# 2018, prove which ways of training GANs converge.)
 
 
 # %%
@@ -851,10 +852,11 @@ plt.show()
 #
 # Now let the data be points in the plane, in eight tight clusters on a ring of radius 2, with a standard deviation of
 # 0.02 (Metz et al., 2017). Such a region of high density is a **mode**. Call a mode *covered* while at least 2 % of the
-# samples lie within 0.3 of its centre; a fair share would be 12.5 %.
+# samples lie within some radius of its centre; a fair share would be 12.5 %. Within 0.3, points spread evenly along the
+# ring would cover all eight; so the games are judged at 0.1.
 #
 # Should $D$ have more turns than $G$, to stay near the optimal one? And which learning rate is best? Each setting of
-# the sweep plays three games, each of 2,400 steps by $D$ and $G$ together, and counts the modes at the end.
+# the sweep plays three games, each of 2,400 steps by $D$ and $G$ together, and counts the modes at the end, within 0.3.
 
 
 # %% tags=["aside"]
@@ -879,9 +881,9 @@ ANGLES = np.arange(8) * np.pi / 4
 CENTRES = 2 * np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
 
 
-def covers(points):
+def covers(points, radius):
     """Which modes the points (count, 2) cover: (8,), True or False."""
-    return (np.linalg.norm(points[:, None] - CENTRES, axis=-1) <= 0.3).mean(axis=0) >= 0.02
+    return (np.linalg.norm(points[:, None] - CENTRES, axis=-1) <= radius).mean(axis=0) >= 0.02
 
 
 def ring_game(rate, d_turns, steps=2400):
@@ -901,16 +903,16 @@ def ring_game(rate, d_turns, steps=2400):
 
 # %% tags=["aside"]
 # @title Sweeps the learning rate and the turns of D
-def covered_over_time(film):
+def covered_over_time(film, radius=0.1):
     """Which modes each look's samples cover: (looks, 8)."""
-    return np.array([covers(points) for points, _ in film])
+    return np.array([covers(points, radius) for points, _ in film])
 
 
 def modes_at_the_end(rate, d_turns):
     """For `course measure --sweep`: the modes covered over the last ten looks, a mean over three games."""
     keras.utils.set_random_seed(seed())
     rng.bit_generator.state = np.random.default_rng(seed()).bit_generator.state
-    return np.mean([covered_over_time(ring_game(rate, d_turns))[-10:].sum(axis=1).mean() for _ in range(3)])
+    return np.mean([covered_over_time(ring_game(rate, d_turns), 0.3)[-10:].sum(axis=1).mean() for _ in range(3)])
 
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
@@ -926,13 +928,18 @@ SETTINGS = {"five turns of D": (1e-3, 5), "best setting": (best["rate"], best["d
 ring_films = {name: [ring_game(*setting) for _ in range(3)] for name, setting in SETTINGS.items()}
 
 # %% tags=["aside"]
-# @title Counts modes: at the end, never found, and found and lost
+# @title Counts modes: at the end, never found (covered for five looks), and found and lost
 covered = {name: np.array([covered_over_time(film) for film in films]) for name, films in ring_films.items()}
 at_the_end = {name: over_time[:, -10:].sum(axis=2).mean() for name, over_time in covered.items()}
 for name, over_time in covered.items():
-    found, final = over_time.any(axis=1), over_time[:, -1]  # (games, modes)
+    runs = np.lib.stride_tricks.sliding_window_view(over_time, 5, axis=1)  # (games, looks - 4, modes, 5)
+    found, at_last = runs.all(axis=-1).any(axis=1), over_time[:, -5:].any(axis=1)  # (games, modes)
+    near = np.mean([distance.cdist(film[-1][0], CENTRES).min(axis=1) <= 0.1 for film in ring_films[name]])
     print(f"{name}: {at_the_end[name]:.1f} of 8 modes at the end, a mean over three games", end="; ")
-    print(f"never found {np.sum(~found)}, found and lost {np.sum(found & ~final)}, of 24")
+    print(f"never found {np.sum(~found)}, found and lost {np.sum(found & ~at_last)}, of 24; near a mode {near:.0%}")
+turned = np.linspace(0, 2 * np.pi, 1000, endpoint=False)
+circle = 2 * np.stack([np.cos(turned), np.sin(turned)], axis=1)
+print(f"points spread evenly: {covers(circle, 0.3).sum()} modes within 0.3, {covers(circle, 0.1).sum()} within 0.1")
 
 # %% tags=["aside"]
 # @title Draws figure 17.7
@@ -943,7 +950,7 @@ for row, (name, films) in zip(axes, ring_films.items()):
         axis.imshow(answers, extent=(-3, 3, -3, 3), origin="lower", vmin=0, vmax=1, interpolation="bilinear")
         axis.plot(*CENTRES.T, "o", mfc="none", mec=REAL, ms=9, mew=1.5)
         axis.plot(*points[:400].T, ".", color=plots.COLOURS[4], ms=2.5)
-        axis.set(title=f"look {n}: {covers(points).sum()}", xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[])
+        axis.set(title=f"look {n}: {covers(points, 0.1).sum()}", xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[])
     row[0].set_ylabel(name)
 figure.tight_layout(pad=0.5)
 plt.show()
@@ -964,7 +971,7 @@ for axis in axes[:, 0]:
     axis.remove()
 wide = figure.add_subplot(grid[:, 0])
 if table:
-    plots.draw_curves(wide, curves, "learning rate", "modes at the end", x=RATES)
+    plots.draw_curves(wide, curves, "learning rate", "modes at the end, within 0.3", x=RATES)
 wide.set(xscale="log", ylim=(0, 8.4))
 for row, (name, over_time) in zip(axes[:, 1:], covered.items()):
     for number, (axis, game) in enumerate(zip(row, over_time), start=1):
@@ -979,24 +986,23 @@ plt.show()
 
 # %% [markdown]
 # *Figure 17.8. Left: the sweep. Right: three games of each of two settings; a row is one of the eight modes, dark while
-# it is covered. A row that is white throughout was never found; one that is dark and then white was lost.*
+# it is covered. A mode counts as found once it is covered at five looks in a row, and as lost if later it is at none of
+# the last five.*
 
 # %%
 claim(
     "17.4",
-    "at a rate of 0.001 and five turns of D, at most six of eight modes are covered at the end, in the mean",
+    "at a rate of 0.001 and five turns of D, at most six of eight modes are covered within 0.1 at the end, in the mean",
     at_the_end["five turns of D"] <= 6,
     control=at_the_end["best setting"] <= 6,
 )
 
 # %% [markdown]
-# This is **mode collapse**. Some of the missing modes were lost; others were never found, and what was never found
-# cannot be lost. $G$'s loss asks of each sample by itself whether it convinces $D$. Nothing in it says that eight
-# samples on eight modes are better than eight on four. It is (17.5) that says so, and it speaks of the whole of $p_G$.
-# Nor did more turns of $D$ help here: at the three larger rates five turns cover fewer modes than one. At the smallest
-# no game has come far; the sweep, of one seed, does not tell what longer ones would do. Yet with as much work the same
-# networks cover the ring at another setting. What a GAN does depends on its settings (Lucic et al.,
-# 2018). Chapter 18 changes the game.
+# This is **mode collapse**. The counts tell the modes that were lost from those that were never found, which cannot be
+# lost. $G$'s loss asks of each sample by itself whether it convinces $D$. Nothing in it says that eight samples on
+# eight modes are better than eight on four. It is (17.5) that says so, and it speaks of the whole of $p_G$. Nor did
+# more turns of $D$ help here: at the three larger rates five turns cover fewer modes than one. At the smallest neither
+# comes far in so few steps. What a GAN does depends on its settings (Lucic et al., 2018). Chapter 18 changes the game.
 #
 # ## DCGAN: the digits
 #
@@ -1124,8 +1130,7 @@ claim(
 )
 
 # %% [markdown]
-# The running statistics do no harm: nothing reads them while the two train. But $D$'s are a mixture of those of real
-# and of generated batches, so $D$ outside training is not quite the $D$ that $G$ played against.
+# The running statistics do no harm: nothing reads them while the two train. But $D$'s mix real and generated batches.
 #
 # **Question 17.c.** A generator has two batch normalisations, of 48 and 24 channels. How many of their numbers change
 # in $D$'s turn?
@@ -1141,8 +1146,7 @@ ask(
 # %% [markdown]
 # ## How good are the images?
 #
-# Ten images can deceive you. So measure, and ask of every measure what noise, copies, or one good image repeated would
-# get.
+# Measure, and ask of every measure what copies, a few good images repeated, or a much simpler model would get.
 #
 # **Fréchet distance.** A classifier, the reader, has learned the ten digits and an eleventh class, "none", for which it
 # was shown noise, grey images, two digits on top of each other, and digits cut into four parts and put together
@@ -1244,10 +1248,13 @@ def shares_of_digits(images):
 # **Digits.** Call an image *read* if the reader sees a digit with a confidence of at least 0.9, and a digit *covered*
 # if at least 1 % of all images are read as it.
 #
-# **Memorisation.** A generator may just draw training examples again. Pixel by pixel, copies that are moved by a pixel
-# get away, so try all nine shifts of up to a pixel. And how near is too near? Ask digits that no generator was trained
-# on. An image's *ratio* is its distance to the nearest training digit over that to the nearest unseen digit: near 0 for
-# a copy, near 1 for something new. It is near 1 for noise too, so it counts only together with the reader.
+# **Memorisation.** A generator may just draw training examples again, moved by a pixel perhaps, so try all nine shifts.
+# How near is too near? An image's *ratio* is its distance to the nearest training digit over that to the nearest digit
+# that no generator was trained on: near 0 for a copy, near 1 for something new, if both sets are equally large. Count
+# those below 0.7.
+#
+# **Variety.** The *variety* of a set is the median distance from an image to the nearest other one, over that among as
+# many test digits.
 
 
 # %%
@@ -1264,6 +1271,12 @@ def nearest(images, among):
 def ratios(some):
     """For each of the images: distance to the nearest training digit over that to the nearest unseen digit."""
     return nearest(some, images)[1] / nearest(some, unseen)[1]
+
+
+def gap(some):
+    """The median distance from an image to the nearest other one of the set."""
+    gaps = distance.squareform(distance.pdist(some.reshape(len(some), -1)))
+    return np.median(np.where(np.eye(len(some)), np.inf, gaps).min(axis=1))
 
 
 # %% [markdown]
@@ -1325,85 +1338,118 @@ plt.show()
 # *Figure 17.10. Three looks at the same training: the Fréchet distance to the training digits (dotted: that of unseen
 # digits), the digits covered, and the two losses.*
 #
-# The last panel says little. Neither loss shows that the images get better: each is measured against an opponent that
+# Neither loss shows that the images get better: each is measured against an opponent that
 # gets better too.
 #
-# Now judge the last images, with the test digits beside them, and with sets that should fail: draws from the normal
-# distribution with the pixels' mean and covariance, training digits moved by a pixel or with noise added, one generated
-# digit repeated (a collapsed generator), noise, and grey.
+# Now judge the last images beside test digits and two rivals without a network: draws from the normal distribution of
+# the pixels, and from sixty, one for each cluster of training digits, both sharpened by a tanh until the Fréchet
+# distance is least. Four more sets should fail: the DCGAN's with 30 % training digits, training digits made thicker,
+# left halves of digits on right halves of others, and thirty generated digits repeated.
 
 # %% tags=["aside"]
 # @title Makes the sets to compare
-picked = images[rng.integers(len(images), size=1000)]
+extra = np.random.default_rng(seed())  # of these sets alone
+picked = images[extra.integers(len(images), size=1000)]
 flat = images.reshape(len(images), -1)
-normal = rng.multivariate_normal(flat.mean(axis=0), np.cov(flat, rowvar=False), 1000, method="eigh")
-clearest = made_digits[probabilities(made_digits)[:, :10].max(axis=1).argmax()]
+
+
+def sharpened(pixels):
+    """Images (1000, 16, 16, 1) of tanh(gain (pixels + shift)), for the gain and shift of least Fréchet distance."""
+    settings = [(gain, shift) for gain in (1, 2, 3, 4, 6) for shift in (0, 0.1, 0.2)]
+    tried = [np.tanh(gain * (pixels + shift)).reshape(-1, 16, 16, 1).astype("float32") for gain, shift in settings]
+    return min(tried, key=distance_to_training)
+
+
+def draw_clusters(clusters=60, axes=8):
+    """1000 draws from a normal distribution for each cluster of training digits, along its principal axes."""
+    some, drawn = flat[:6000].astype("float64"), np.empty((1000, 256))
+    which = kmeans2(some, clusters, iter=8, minit="++", rng=extra)[1]
+    wanted = which[extra.integers(len(some), size=1000)]
+    for n in np.unique(wanted):
+        middle = some[which == n].mean(axis=0)
+        _, size, direction = np.linalg.svd(some[which == n] - middle, full_matrices=False)
+        steps = extra.normal(size=(np.sum(wanted == n), len(size[:axes]))) * size[:axes] / np.sqrt(np.sum(which == n))
+        drawn[wanted == n] = middle + steps @ direction[:axes]
+    return drawn
+
+
+normal = extra.multivariate_normal(flat.mean(axis=0), np.cov(flat, rowvar=False), 1000, method="eigh")
+copied = np.where((np.arange(1000) % 10 < 3)[:, None, None, None], np.roll(picked, 1, axis=1), made_digits)
+thicker = np.maximum(picked, np.roll(picked, 1, axis=1))
+halves = np.concatenate([unseen[:1000, :, :8], np.roll(unseen[:1000], 1, axis=0)[:, :, 8:]], axis=2)
+clearest = probabilities(made_digits)[:, :10].argsort(axis=0)[-3:].ravel()  # three of each digit
 sets = {
     "test digits": tests,
     "DCGAN": made_digits,
-    "normal distribution": normal.clip(-1, 1).reshape(-1, 16, 16, 1).astype("float32"),
-    "training, moved": np.roll(picked, 1, axis=1),
-    "training, noisy": (picked + 0.3 * rng.normal(size=picked.shape)).clip(-1, 1).astype("float32"),
-    "one, repeated": np.repeat(clearest[None], 1000, axis=0),
-    "noise": rng.uniform(-1, 1, picked.shape).astype("float32"),
-    "grey": np.zeros_like(picked),
+    "normal, sharpened": sharpened(normal),
+    "clusters, sharpened": sharpened(draw_clusters()),
+    "30 % copied": copied,
+    "training, thicker": np.maximum(thicker, np.roll(thicker, 1, axis=2)),
+    "half and half": halves,
+    "thirty, repeated": np.resize(made_digits[clearest], made_digits.shape),
 }
 
 # %%
 fd = {name: distance_to_training(some) for name, some in sets.items()}
 shares = {name: shares_of_digits(some) for name, some in sets.items()}
 read = {name: share.sum() for name, share in shares.items()}
-ratio = {name: np.median(ratios(some[:300])) for name, some in sets.items()}
+copies = {name: np.mean(ratios(some[:300]) < 0.7) for name, some in sets.items()}
+variety = {name: gap(some) / gap(tests) for name, some in sets.items()}
 for name in sets:
-    measures = f"FD {fd[name]:6.1f}, read {read[name]:.2f}, median ratio {ratio[name]:.2f}"
-    print(f"{name:>19}: {measures}, digits covered {np.sum(shares[name] >= 0.01)}")
+    measures = f"FD {fd[name]:5.1f}, read {read[name]:.2f}, ratio below 0.7 {copies[name]:.2f}"
+    print(f"{name:>19}: {measures}, variety {variety[name]:.2f}, digits {np.sum(shares[name] >= 0.01)}")
 
 # %% tags=["aside"]
 # @title Draws figure 17.11
-figure, axes = plt.subplots(1, 3, figsize=(10, 3), sharey=True)
-for axis, bars, label in zip(axes, (fd, read, ratio), ("Fréchet distance", "share that is read", "median ratio")):
-    plots.draw_bars(axis, {name: [max(number, 1e-3)] for name, number in bars.items()}, label, highlight=["DCGAN"])
-axes[0].set(xscale="log", xlim=(0.3, None))
+plots.show_rows({name: some[:14] for name, some in sets.items()}, limits=(-1, 1), width=8.5)
+figure, axes = plt.subplots(1, 4, figsize=(10, 3), sharey=True)
+labels_of = {
+    "Fréchet distance": fd,
+    "share that is read": read,
+    "share of ratios below 0.7": copies,
+    "variety": variety,
+}
+for axis, (label, bars) in zip(axes, labels_of.items()):
+    plots.draw_bars(axis, {name: [number] for name, number in bars.items()}, label, highlight=["DCGAN"])
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 17.11. Eight sets of images, three measures. Good images are at the left in the first panel, and at the right
-# in the second and in the third; only new digits are all three.*
+# *Figure 17.11. Eight sets of 1,000 images, and four measures; good images are like the test digits in each.*
+#
+# At this size the sharpened clusters compete with the DCGAN. And no measure is enough: thirty digits repeated are read,
+# thicker training digits have hardly any low ratio, and many of the two halves are read.
 
 # %%
 claim(
     "17.6",
-    "by Fréchet distance the DCGAN is at least four times as close to the digits as the normal distribution",
-    fd["DCGAN"] < fd["normal distribution"] / 4,
-    control=min(fd["one, repeated"], frechet[0]) < fd["normal distribution"] / 4,  # collapsed, or untrained
-)
-
-# %%
-claim(
-    "17.7",
-    "at least eight of the ten digits are covered: each is 1 % or more of the images that the generator makes",
-    np.sum(shares["DCGAN"] >= 0.01) >= 8,
-    control=np.sum(shares["one, repeated"] >= 0.01) >= 8,
+    "by Fréchet distance the DCGAN is at least twice as close to the digits as the best sharpened normal distribution",
+    fd["DCGAN"] < fd["normal, sharpened"] / 2,
+    control=frechet[0] < fd["normal, sharpened"] / 2,  # the untrained generator
 )
 
 
 # %% tags=["aside"]
-# @title What claim 17.8 asks of a set of images
-def new_and_read(name):
-    """Whether a set is read at least 0.4 times as often as test digits, with a median ratio at most 0.1 below."""
-    return read[name] >= 0.4 * read["test digits"] and ratio[name] > ratio["test digits"] - 0.1
+# @title What claim 17.7 asks of a set of images
+def covers_with_variety(name):
+    """Whether each of eight digits is 1 % or more of a set, and its variety at least 0.5."""
+    return np.sum(shares[name] >= 0.01) >= 8 and variety[name] >= 0.5
 
 
-NO_NEW_DIGITS = ("training, moved", "training, noisy", "noise", "grey")
+# %%
+claim(
+    "17.7",
+    "at least eight of the ten digits are covered, with at least half the variety of test digits",
+    covers_with_variety("DCGAN"),
+    control=covers_with_variety("thirty, repeated"),
+)
 
 # %%
 claim(
     "17.8",
-    "the images are new and they are digits: at least 0.4 times as many are read as of test digits, and their median "
-    "ratio is not more than 0.1 below that of test digits",
-    new_and_read("DCGAN"),
-    control=any(new_and_read(name) for name in NO_NEW_DIGITS),
+    "the images are no copies: the share with a ratio below 0.7 is at most 0.1 above that of test digits",
+    copies["DCGAN"] <= copies["test digits"] + 0.1,
+    control=copies["30 % copied"] <= copies["test digits"] + 0.1,
 )
 
 # %% [markdown]
@@ -1423,15 +1469,14 @@ plots.show_rows(rows, limits=(-1, 1), width=8.5)
 # *Figure 17.12. First row: the generated digits with the lowest ratios, with the nearest training digit below each.
 # Third row: those that the reader is least sure about, again with the nearest training digit.*
 #
-# The check does not see everything: a copy that is turned is far off pixel by pixel. Better checks search in $G$ itself
-# for the noise that draws a given training image (Webster et al., 2019). The third row shows strokes that belong to no
-# digit, or to two. $G$ is continuous and maps a connected cloud of noise to ten kinds of digits, so between the kinds
-# there must be something.
+# Better checks for copies search in $G$ itself for the noise that draws a given training image (Webster et al., 2019).
+# The third row shows strokes that belong to no digit, or to two. $G$ is continuous and maps a connected cloud of noise
+# to ten kinds of digits, so between the kinds there must be something.
 #
 # ## Debug it
 #
 # Four loops of a kind that you will meet on the web, beside one that is right. Each has two small dense networks and is
-# to learn to draw zeros. Look at the symptoms first, below the next two cells. Then come back and find the fault.
+# to learn to draw zeros. Look at the symptoms first, below the next two cells.
 
 
 # %%
@@ -1548,7 +1593,8 @@ record(
     frechet_distance_of_test_digits=fd["test digits"],
     share_that_is_read=read["DCGAN"],
     share_of_test_digits_that_is_read=read["test digits"],
-    median_ratio=ratio["DCGAN"],
+    share_of_ratios_below_seven_tenths=copies["DCGAN"],
+    variety=variety["DCGAN"],
     digits_covered=np.sum(shares["DCGAN"] >= 0.01),
     ring_modes_with_five_turns=at_the_end["five turns of D"],
     ring_modes_at_the_best_setting=at_the_end["best setting"],
