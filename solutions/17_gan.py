@@ -1411,6 +1411,7 @@ labels_of = {
 }
 for axis, (label, bars) in zip(axes, labels_of.items()):
     plots.draw_bars(axis, {name: [number] for name, number in bars.items()}, label, highlight=["DCGAN"])
+axes[0].invert_yaxis()  # four panels that share an axis have turned it four times
 figure.tight_layout()
 plt.show()
 
