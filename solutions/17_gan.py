@@ -89,6 +89,7 @@
 #   - "Radford, Metz & Chintala, Unsupervised representation learning with DCGAN, 2016"
 #   - "Salimans et al., Improved techniques for training GANs, 2016"
 #   - "Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash equilibrium, 2017"
+#   - "Mao et al., Least squares generative adversarial networks, 2017"
 #   - "Metz, Poole, Pfau & Sohl-Dickstein, Unrolled generative adversarial networks, 2017"
 #   - "Karras, Aila, Laine & Lehtinen, Progressive growing of GANs, 2018"
 #   - "Lucic, Kurach, Michalski, Gelly & Bousquet, Are GANs created equal?, 2018"
@@ -119,7 +120,6 @@ from scipy.spatial import distance
 from scipy.special import expit
 
 rng = start("17")  # seeds everything from COURSE_SEED and sets the style of the figures
-logging.getLogger("tensorflow").setLevel("ERROR")  # it would warn that many small players are compiled
 REAL, MADE, JUDGE = plots.COLOURS[1], plots.COLOURS[0], plots.COLOURS[5]  # data, generator, discriminator
 
 
@@ -131,6 +131,7 @@ def as_input(digits):
 
 # %% tags=["aside"]
 # @title Draws figure 17.1
+logging.getLogger("tensorflow").setLevel("ERROR")  # it would warn that many small players are compiled
 mnist = data.mnist()
 unseen_count = min(len(mnist.x_train) // 4, 10_000)  # training digits that no generator is trained on
 count = budget(quick=10_000, full=50_000, least=2000)
@@ -286,8 +287,8 @@ ask(
 # $$ D^*(x) = \frac{p_\text{data}(x)}{p_\text{data}(x) + p_G(x)} \tag{17.3} $$
 #
 # It maximises $V$: at a single $x$, $D$ chooses one number, which contributes $p_\text{data} \log D + p_G \log(1 - D)$.
-# The derivative $p_\text{data}/D - p_G/(1-D)$ falls throughout, and is 0 at (17.3). Where neither distribution
-# has any probability, $D$ may say what it likes.
+# Where both are positive, the derivative $p_\text{data}/D - p_G/(1-D)$ falls throughout, and is 0 at (17.3). Where both
+# are 0, $D$ may say what it likes.
 #
 # What is the game worth against this $D^*$? Compare both distributions with their mixture $p_\text{mix} = \frac12
 # (p_\text{data} + p_G)$. The mean of the two Kullback-Leibler divergences of chapter 16 is the **Jensen-Shannon
@@ -703,7 +704,7 @@ claim(
 )
 
 # %% [markdown]
-# So from here on, $G$ uses $\ell_\text{ns}$.
+# From here on, $G$ uses $\ell_\text{ns}$.
 #
 # **Question 17.b.** Of two generated images one has $D = 0.9$ and the other one $D = 0.1$. How many times as hard does
 # the non-saturating loss pull at the logit of the second as at that of the first?
@@ -1146,7 +1147,7 @@ ask(
 # %% [markdown]
 # ## How good are the images?
 #
-# Measure, and ask of every measure what copies, a few good images repeated, or a much simpler model would get.
+# Ask of every measure what copies, a few good images repeated, or a simpler model would get.
 #
 # **Fréchet distance.** A classifier, the reader, has learned the ten digits and an eleventh class, "none", for which it
 # was shown noise, grey images, two digits on top of each other, and digits cut into four parts and put together
@@ -1796,209 +1797,195 @@ def by_the_logit_itself(real, fake, target):
 check("17.1", smoothed_loss)
 
 # %% [markdown]
-# **Exercise 17.2 ★★** Both losses of the generator for a batch, and how each single logit moves them.
+# **Exercise 17.2 ★★** Another loss for the game, least squares (Mao et al., 2017), and how each output moves it.
 
 
 # %%
 # Exercise 17.2
-def generator_pulls(logits):
-    """The generator's two losses for a batch, each with its gradient with respect to the logits.
+def least_squares_game(real, fake, high):
+    """The two losses of a least squares GAN, each with its gradients.
 
-    logits (n,): array of floats between -10,000 and 10,000, the discriminator's for n generated
-    images. The losses are means over the batch.
-    Returns a dict with the keys "saturating" and "non-saturating"; each value is a tuple: the
-    loss, a number, and its gradient, an array (n,).
-    Example: for logits [0, 0] both losses have the gradient [-0.25, -0.25]; the losses are
-    -log 2 and log 2.
+    real (n,), fake (m,): arrays of floats, what the discriminator puts out, without a sigmoid,
+    for n real and m generated images; n and m may differ. high: a number above 0.
+    D is to put out `high` for real images and 0 for generated ones: its loss is half the mean
+    squared difference over the real images plus half that over the generated ones. G wants
+    `high` for its images: its loss is half the mean squared difference of `fake` from `high`.
+    Returns a dict: "D" is a tuple of D's loss, its gradient with respect to `real` (n,), and
+    that with respect to `fake` (m,); "G" is a tuple of G's loss and its gradient with respect
+    to `fake` (m,).
+    Example: least_squares_game(np.array([1.0, 0.0]), np.array([0.5]), 1) has at "D" the loss
+    0.375 and the gradients [0, -0.5] and [0.5], at "G" the loss 0.125 and the gradient [-0.5].
     """
     ### BEGIN SOLUTION
-    minus_log_d, minus_log_rest = np.logaddexp(0, -logits), np.logaddexp(0, logits)
+    off_real, off_fake = real - high, fake - high
     return {
-        "saturating": (-minus_log_rest.mean(), -np.exp(-minus_log_d) / len(logits)),
-        "non-saturating": (minus_log_d.mean(), -np.exp(-minus_log_rest) / len(logits)),
+        "D": ((np.mean(off_real**2) + np.mean(fake**2)) / 2, off_real / len(real), fake / len(fake)),
+        "G": (np.mean(off_fake**2) / 2, off_fake / len(fake)),
     }
     ### END SOLUTION
 
 
 # %% tags=["grading"]
-from decimal import Decimal, localcontext
-
 from course.exercises import exercise
 
 import numpy as np
 
 ex = exercise("17.2", atol=1e-9)
 ex.hints(
-    "The losses are (17.6) and their slopes are (17.7). What does the mean over n images do to each slope?",
-    "exp(800) overflows. D is exp(log D), and log D is minus a softplus, which `np.logaddexp(0, ...)` computes.",
-    "Each gradient is the slope of (17.7) divided by n: -D / n, and -(1 - D) / n.",
+    "Write each loss as a sum over single images. Which of its terms does one output stand in?",
+    "Half a squared difference has the difference as its derivative. What does the mean over n images do to it?",
+    "For D: (real - high) / n and fake / m. For G: (fake - high) / m.",
 )
 
 
 @ex.cases
 def _(rng):
-    yield np.zeros(2)
-    yield np.array([2000.0, -3000.0, 0.5])
-    yield np.array([-1000.0, 800.0, 1000.0, 2.0])
-    for _ in range(18):
-        yield 3 * rng.normal(size=rng.integers(3, 9))
+    yield np.array([1.0, 0.0]), np.array([0.5]), 1.0
+    yield np.array([2.0]), np.array([-1.0, 3.0, 0.5]), 0.5
+    yield np.array([-40.0, 30.0, 2.0]), np.array([50.0, -20.0]), 3.0
+    for n in range(18):
+        n_real, n_fake = (int(count) for count in rng.integers((2, 6), (6, 9)))
+        high = 1.0 if n % 3 == 0 else float(rng.uniform(0.3, 3))
+        yield 2 * rng.normal(size=n_real), 2 * rng.normal(size=n_fake), high
 
 
 @ex.oracle
-def _(logits):
-    # Differences of the losses, one logit at a time, with sixty digits.
-    with localcontext() as context:
-        context.prec, step = 60, Decimal("1e-20")
-        wide = [Decimal(a) for a in logits.tolist()]
+def _(real, fake, high):
+    # The losses by Python's sums, and the gradients by a step in the imaginary direction, one output at a time.
+    h, real, fake = 1e-30, list(map(float, real)), list(map(float, fake))
 
-        def softplus(a):
-            return max(a, Decimal(0)) + (1 + (-abs(a)).exp()).ln()
+    def half(outputs, wanted):
+        return sum((a - wanted) * (a - wanted) for a in outputs) / len(outputs) / 2
 
-        def by_differences(loss):
-            slope = [(loss(a + step) - loss(a - step)) / (2 * step) / len(wide) for a in wide]
-            return float(sum(map(loss, wide)) / len(wide)), np.array(slope, float)
+    def by_outputs(outputs, wanted):
+        moved = [[a + h * 1j * (i == j) for j, a in enumerate(outputs)] for i in range(len(outputs))]
+        return np.array([half(some, wanted).imag / h for some in moved])
 
-        return {
-            "saturating": by_differences(lambda a: -softplus(a)),
-            "non-saturating": by_differences(lambda a: softplus(-a)),
-        }
+    of_d = half(real, high) + half(fake, 0.0), by_outputs(real, high), by_outputs(fake, 0.0)
+    return {"D": of_d, "G": (half(fake, high), by_outputs(fake, high))}
 
 
-def _both(logits, sat=1.0, ns=1.0):
-    """The right answer, with factors at the two gradients."""
-    small = np.exp(-np.abs(logits))
-    d = np.where(logits >= 0, 1, small) / (1 + small)
-    rest = np.where(logits >= 0, small, 1) / (1 + small)
-    n = len(logits)
+def _game(real, fake, high, low=0.0, wanted=None, scale=1.0, slope=1.0, slope_of_fake=1.0, summed=False):
+    """The right answer, with changes."""
+    wanted = high if wanted is None else wanted
+    n, m = (1, 1) if summed else (len(real), len(fake))
+    of_d = np.sum((real - high) ** 2) / n + np.sum((fake - low) ** 2) / m
     return {
-        "saturating": (-np.logaddexp(0, logits).mean(), -sat * d / n),
-        "non-saturating": (np.logaddexp(0, -logits).mean(), -ns * rest / n),
+        "D": (
+            scale * of_d / 2,
+            scale * slope * (real - high) / n,
+            scale * slope * slope_of_fake * (fake - low) / m,
+        ),
+        "G": (scale * np.sum((fake - wanted) ** 2) / m / 2, scale * slope * (fake - wanted) / m),
     }
 
 
 @ex.wrong
-def mean_forgotten(logits):
-    """The losses are right. They are means over the batch, and a single logit moves a mean by less."""
-    return _both(logits, len(logits), len(logits))
+def mean_forgotten(real, fake, high):
+    """The losses are right. They are means over a batch, and a single output moves a mean by less."""
+    right, sums = _game(real, fake, high), _game(real, fake, high, summed=True)
+    return {who: (right[who][0], *sums[who][1:]) for who in right}
 
 
 @ex.wrong
-def uphill(logits):
-    """The losses are right, and both gradients have the wrong sign. A larger logit means a more convincing image, so
-    it makes either loss smaller."""
-    return _both(logits, -1, -1)
+def not_halved(real, fake, high):
+    """Everything is twice as large as it should be: each mean of squares is halved."""
+    return _game(real, fake, high, scale=2.0)
 
 
 @ex.wrong
-def exchanged(logits):
-    """The losses are right, and the gradients have been exchanged. Which of them fades where the discriminator is
-    sure?"""
-    right = _both(logits)
-    (a, by_a), (b, by_b) = right["saturating"], right["non-saturating"]
-    return {"saturating": (a, by_b), "non-saturating": (b, by_a)}
+def slopes_not_halved(real, fake, high):
+    """The losses are right, and the gradients twice too large: the derivative of a square has a factor 2, which the
+    half takes away."""
+    return _game(real, fake, high, slope=2.0)
 
 
 @ex.wrong
-def names_exchanged(logits):
-    """Everything is there, under the wrong names: the saturating loss is the one that the value of the game
-    contains."""
-    right = _both(logits)
-    return {"saturating": right["non-saturating"], "non-saturating": right["saturating"]}
+def losses_not_halved(real, fake, high):
+    """The gradients are right. Each loss is half of a mean of squares, yours is twice that."""
+    right = _game(real, fake, high)
+    return {who: (2 * right[who][0], *right[who][1:]) for who in right}
 
 
 @ex.wrong
-def naive(logits):
-    """Right for moderate logits. For large ones an exponential overflows, or a logarithm meets a 0."""
-    with np.errstate(all="ignore"):
-        d, n = 1 / (1 + np.exp(-logits)), len(logits)
-        return {
-            "saturating": (np.log(1 - d).mean(), -d / n),
-            "non-saturating": (-np.log(d).mean(), -(1 - d) / n),
-        }
+def uphill(real, fake, high):
+    """The losses are right, and all gradients have the wrong sign: a loss grows where an output moves away from what
+    is wanted of it."""
+    return _game(real, fake, high, slope=-1.0)
 
 
 @ex.wrong
-def by_probability(logits):
-    """The losses are right. The gradients are those by the probability D; asked for are those by the logit, so one more
-    factor comes from the chain rule."""
-    right, n = _both(logits), len(logits)
-    with np.errstate(all="ignore"):
-        d = 1 / (1 + np.exp(-logits))
-        return {
-            "saturating": (right["saturating"][0], -1 / (1 - d) / n),
-            "non-saturating": (right["non-saturating"][0], -1 / d / n),
-        }
+def high_ignored(real, fake, high):
+    """Right where `high` is 1. Elsewhere you go on as if it were."""
+    return _game(real, fake, 1.0)
 
 
 @ex.wrong
-def extra_factor(logits):
-    """The losses are right, and the chain rule has been applied once too often: the factor D (1 - D) of the sigmoid has
-    cancelled a denominator already."""
-    small = np.exp(-np.abs(logits))
-    d = np.where(logits >= 0, 1, small) / (1 + small)
-    return _both(logits, 1 - d, d)
+def generator_gives_in(real, fake, high):
+    """D's part is right. G is to lower the distance of its outputs from `high`; yours wants them at 0, as D does."""
+    return _game(real, fake, high, wanted=0.0)
 
 
 @ex.wrong
-def minus_the_value(logits):
-    """The non-saturating loss is not minus the saturating one: that would make the generator help the judge."""
-    loss, slope = _both(logits)["saturating"]
-    return {"saturating": (loss, slope), "non-saturating": (-loss, -slope)}
+def zero_sum(real, fake, high):
+    """D's part is right. This game is not a single value with two signs: G has squares of its own, those of the
+    differences from `high`."""
+    right = _game(real, fake, high)
+    return {**right, "G": (-np.mean(fake**2) / 2, -fake / len(fake))}
 
 
 @ex.wrong
-def sums(logits):
-    """Losses and gradients are those of the sum over the batch. The losses are means."""
-    n = len(logits)
-    return {name: (n * loss, n * slope) for name, (loss, slope) in _both(logits).items()}
+def minus_one(real, fake, high):
+    """You ask D for minus `high` at generated images. Asked for is 0."""
+    return _game(real, fake, high, low=-high)
 
 
 @ex.wrong
-def one_slope(logits):
-    """The losses are right. The gradient has one number for each logit; you averaged them into one."""
-    return {name: (loss, slope.sum()) for name, (loss, slope) in _both(logits).items()}
+def sums(real, fake, high):
+    """Losses and gradients are those of sums over the images. The losses are means."""
+    return _game(real, fake, high, summed=True)
 
 
 @ex.wrong
-def loss_of_each(logits):
-    """You return the loss of each image; the loss of a batch is their mean, one number."""
-    right = _both(logits)
-    return {
-        "saturating": (-np.logaddexp(0, logits), right["saturating"][1]),
-        "non-saturating": (np.logaddexp(0, -logits), right["non-saturating"][1]),
-    }
+def one_mean(real, fake, high):
+    """G's part is right. D's loss is a mean over the real images plus one over the generated ones; you took one mean
+    over all images."""
+    count = len(real) + len(fake)
+    loss = (np.sum((real - high) ** 2) + np.sum(fake**2)) / count / 2
+    return {**_game(real, fake, high), "D": (loss, (real - high) / count, fake / count)}
 
 
 @ex.wrong
-def saturating_sign(logits):
-    """The non-saturating half is right. The saturating loss is log(1 - D), never above 0; yours is minus that, which is
-    the discriminator's loss of generated images."""
-    right = _both(logits)
-    loss, slope = right["saturating"]
-    return {**right, "saturating": (-loss, -slope)}
+def with_a_sigmoid(real, fake, high):
+    """The outputs are compared as they are: there is no sigmoid in this game."""
+    return _game(1 / (1 + np.exp(-real)), 1 / (1 + np.exp(-fake)), high)
 
 
 @ex.wrong
-def clipped(logits):
-    """Right for moderate logits. Clipping the probability keeps the logarithm finite, but makes it wrong for large
-    logits."""
-    cut = np.log(1e7)
-    return _both(logits.clip(-cut, cut))
+def away(real, fake, high):
+    """The gradient of D's loss with respect to `fake` has the wrong sign: this loss grows where an output for a
+    generated image moves away from 0."""
+    return _game(real, fake, high, slope_of_fake=-1.0)
+
+
+@ex.wrong
+def one_slope(real, fake, high):
+    """The losses are right. Each gradient has one number for each output; you added them up into one."""
+    return {who: (loss, *(slope.sum() for slope in slopes)) for who, (loss, *slopes) in _game(real, fake, high).items()}
 
 
 @ex.right
-def by_tanh(logits):
-    half = np.tanh(logits / 2) / 2
-    positive = np.mean(np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))))
-    negative = positive - np.mean(logits)
-    return {
-        "saturating": (-positive, -(0.5 + half) / len(logits)),
-        "non-saturating": (negative, (half - 0.5) / len(logits)),
-    }
+def by_moments(real, fake, high):
+    def half_square(outputs, wanted):
+        loss = (outputs.var() + (outputs.mean() - wanted) ** 2) / 2
+        return loss, np.array([(a - wanted) / outputs.size for a in outputs])
+
+    (of_real, by_real), (of_fake, by_fake) = half_square(real, high), half_square(fake, 0)
+    return {"D": (of_real + of_fake, by_real, by_fake), "G": half_square(fake, high)}
 
 
 # %%
-check("17.2", generator_pulls)
+check("17.2", least_squares_game)
 
 # %% [markdown]
 # **Exercise 17.3 ★★★** A generator by the DCGAN guidelines for any table of shapes. The check sets its weights, in
@@ -2085,6 +2072,10 @@ def _(rng):
     yield 3, [[2, 2, 2], [4, 4, 2], [9, 8, 1]], z(3)
     yield 3, [[1, 1, 2], [2, 2, 2], [4, 5, 2], [8, 10, 1]], z(3)  # only the middle
     yield 3, [[1, 1, 2], [2, 2, 2], [5, 4, 2], [10, 8, 1]], z(3)
+    yield 3, [[2, 2, 2], [4, 5, 2], [8, 8, 1]], z(3)  # the first and the last fit
+    yield 3, [[2, 2, 2], [5, 4, 2], [8, 8, 1]], z(3)
+    yield 3, [[2, 2, 2], [8, 2, 1]], z(3)  # the areas fit
+    yield 3, [[2, 2, 2], [2, 8, 1]], z(3)
 
 
 ex.shown_as("generator_from_table(numbers, [tuple(entry) for entry in table]).summary()")
@@ -2100,8 +2091,15 @@ def _(answer, numbers, table, z):
     for n, weight in enumerate(model.weights):
         weight.assign((_numbers(n, weight.shape) * _signs(weight.shape)).astype("float32"))
     images = keras.ops.convert_to_numpy(model(z.astype("float32"), training=False))
+    in_training = keras.ops.convert_to_numpy(model(z.astype("float32"), training=True))
     trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    return {"weights": shapes, "trained": trained, "images": images, "the table afterwards": given}
+    return {
+        "weights": shapes,
+        "trained": trained,
+        "images": images,
+        "images with training=True": in_training,
+        "the table afterwards": given,
+    }
 
 
 @ex.oracle
@@ -2110,32 +2108,41 @@ def _(numbers, table, z):
     for (height, width, _), (new_height, new_width, _) in zip(table, table[1:]):
         if (new_height, new_width) != (2 * height, 2 * width):
             raise ValueError("not twice the size")
-    shapes, trained = [], 0
 
-    def weight(*shape):
-        nonlocal trained
-        shapes.append(shape)
-        trained += int(np.prod(shape))
-        return _numbers(len(shapes) - 1, shape) * _signs(shape)
+    def images(training):
+        shapes, trained = [], 0
 
-    def normalised(x):
-        nonlocal trained
-        gamma, beta, mean, variance = (weight(x.shape[-1]) for _ in range(4))
-        trained -= 2 * x.shape[-1]
-        return np.maximum(gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta, 0)
+        def weight(*shape):
+            nonlocal trained
+            shapes.append(shape)
+            trained += int(np.prod(shape))
+            return _numbers(len(shapes) - 1, shape) * _signs(shape)
 
-    x = (z @ weight(numbers, int(np.prod(table[0])))).reshape(len(z), *table[0])
-    for *_, channels in table[1:]:
-        x = normalised(x)
-        kernel = weight(4, 4, channels, x.shape[-1])
-        larger = np.zeros((len(z), 2 * x.shape[1] + 2, 2 * x.shape[2] + 2, channels))
-        for u, v in np.ndindex(x.shape[1:3]):
-            larger[:, 2 * u : 2 * u + 4, 2 * v : 2 * v + 4] += np.einsum("bm,ijcm->bijc", x[:, u, v], kernel)
-        x = larger[:, 1:-1, 1:-1]
+        def normalised(x):
+            nonlocal trained
+            gamma, beta, mean, variance = (weight(x.shape[-1]) for _ in range(4))
+            trained -= 2 * x.shape[-1]
+            if training:
+                mean = x.mean(axis=(0, 1, 2))
+                variance = ((x - mean) ** 2).mean(axis=(0, 1, 2))
+            return np.maximum(gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta, 0)
+
+        x = (z @ weight(numbers, int(np.prod(table[0])))).reshape(len(z), *table[0])
+        for *_, channels in table[1:]:
+            x = normalised(x)
+            kernel = weight(4, 4, channels, x.shape[-1])
+            larger = np.zeros((len(z), 2 * x.shape[1] + 2, 2 * x.shape[2] + 2, channels))
+            for u, v in np.ndindex(x.shape[1:3]):
+                larger[:, 2 * u : 2 * u + 4, 2 * v : 2 * v + 4] += np.einsum("bm,ijcm->bijc", x[:, u, v], kernel)
+            x = larger[:, 1:-1, 1:-1]
+        return np.tanh(x + weight(x.shape[-1])), shapes, trained
+
+    outside, shapes, trained = images(training=False)
     return {
-        "weights": [*shapes, (x.shape[-1],)],
-        "trained": trained + x.shape[-1],
-        "images": np.tanh(x + _numbers(len(shapes), (x.shape[-1],))),
+        "weights": shapes,
+        "trained": trained,
+        "images": outside,
+        "images with training=True": images(training=True)[0],
         "the table afterwards": [tuple(entry) for entry in table],
     }
 
@@ -2161,12 +2168,14 @@ def _build(
     flat=False,
     check=True,
     relu=layers.ReLU,
+    drop=0.0,
 ):
     if check:
         _refuse(table)
 
     def pair():
         layers_of_it = [layers.BatchNormalization(), relu()] if norm else [relu()]
+        layers_of_it += [layers.Dropout(drop, seed=1)] if drop else []
         return layers_of_it if before else layers_of_it[::-1]
 
     shape = [layers.Reshape(table[0])]
@@ -2309,6 +2318,30 @@ def width_only(numbers, table):
 def table_unchecked(numbers, table):
     """Right for a table that can be had. Where an entry is not twice as high and wide, a ValueError is asked for."""
     return _build(numbers, table, check=False)
+
+
+@ex.wrong
+def ends_only(numbers, table):
+    """Right where only the last entry is wrong. Compare each entry with the one before it: the last one may fit where
+    one between does not."""
+    times = 2 ** (len(table) - 1)
+    if [times * n for n in table[0][:2]] != list(table[-1][:2]):
+        raise ValueError
+    return _build(numbers, table, check=False)
+
+
+@ex.wrong
+def areas_only(numbers, table):
+    """Four times the area is not enough: height and width are each twice those of the entry before."""
+    if any(large[0] * large[1] != 4 * small[0] * small[1] for small, large in zip(table, table[1:])):
+        raise ValueError
+    return _build(numbers, table, check=False)
+
+
+@ex.wrong
+def with_dropout(numbers, table):
+    """Right outside training. In training something sets outputs to 0, which the docstring does not ask for."""
+    return _build(numbers, table, drop=0.5)
 
 
 @ex.right
@@ -2629,14 +2662,17 @@ def used(answer, x, options, weights):
     if x.ndim != 4:
         layer(x)
         return "an output"
-    symbolic = layer(keras.Input(x.shape[1:]))
+    try:
+        symbolic = tuple(layer(keras.Input(x.shape[1:])).shape)
+    except Exception:  # named in what is compared: the call that a failed check shows works
+        symbolic = ("fails",)
 
     def weighted(at):
         return ops.sum(layer(at) * weights.astype("float32"))
 
     return {
         "output": ops.convert_to_numpy(layer(ops.convert_to_tensor(x))),
-        "shape in a functional model": tuple(symbolic.shape),
+        "shape in a functional model": symbolic,
         "number of weights": len(layer.weights),
         "gradient of a weighted sum of the output": ops.convert_to_numpy(gradient(weighted, x)),
     }
@@ -2775,6 +2811,17 @@ class any_axes(_Base):
 
     def refuse(self, x):
         """Nothing is refused."""
+
+
+@ex.wrong
+class fixed_batch(_Base):
+    """Right for arrays. In a functional model, `layer(keras.Input((h, w, C)))`, the size of the batch is not known: it
+    is None in x.shape. Make the new channel of x itself, as `ops.ones_like` does."""
+
+    def call(self, x):
+        self.refuse(x)
+        batch, height, width, _ = x.shape
+        return ops.concatenate([x, ops.ones((batch, height, width, 1)) * self.number(x)], axis=-1)
 
 
 @ex.right
@@ -3017,6 +3064,7 @@ check("17.6", one_round)
 # - Lin, *Divergence measures based on the Shannon entropy*, 1991.
 # - Lucic et al., *Are GANs created equal?*, 2018.
 # - Maas, Hannun and Ng, *Rectifier nonlinearities improve neural network acoustic models*, 2013.
+# - Mao et al., *Least squares generative adversarial networks*, 2017.
 # - Mescheder, Geiger and Nowozin, *Which training methods for GANs do actually converge?*, 2018.
 # - Metz et al., *Unrolled generative adversarial networks*, 2017.
 # - Radford, Metz and Chintala, *Unsupervised representation learning with DCGAN*, 2016, arXiv:1511.06434.
