@@ -993,7 +993,7 @@ plt.show()
 # %%
 claim(
     "17.4",
-    "at a rate of 0.001 and five turns of D, at most four of eight modes are covered within 0.1 at the end, in the mean",
+    "at a rate of 0.001 and five turns of D, at most four of eight modes are covered within 0.1 at the end, in the mean",  # noqa: E501
     at_the_end["five turns of D"] <= 4,
     control=at_the_end["best setting"] <= 4,
 )
