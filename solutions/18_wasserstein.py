@@ -1029,9 +1029,9 @@ plt.show()
 # %%
 claim(
     "18.1",
-    "divided by its steepest slope, the penalised critic's estimate is between 90 % and 100 % of the exact W1",
-    0.9 < reached["penalised"] < 1.001,
-    control=0.9 < reached["discriminator"] < 1.001,  # the same of the discriminator's logits
+    "divided by its steepest slope, the penalised critic's estimate is between 80 % and 100 % of the exact W1",
+    0.8 < reached["penalised"] < 1.001,
+    control=0.8 < reached["discriminator"] < 1.001,  # the same of the discriminator's logits
 )
 
 # %% [markdown]
