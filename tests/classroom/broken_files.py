@@ -125,11 +125,11 @@ def files(small):
             "graded",
             "missing",
         ),
-        # Wrong, or on a busy machine too slow: that it is read at all is what counts.
+        # Wrong, or on a busy machine too slow; never right.
         "file of long code": (
             {NAME: cells(*["def twice(x): return 3 * x\n" + "x = 1\n" * 15_000] * 20)},
             "graded",
-            None,
+            ("wrong", "timeout"),
         ),
         "file soft hyphen": ({NAME: cells("# Exer\u00adcise 90.1\ndef tw\u00adice(x): pass")}, "graded", "missing"),
         "file form feeds": ({NAME: cells(TWICE.replace("def", "\fdef"), MEND)}, "graded", "passed"),

@@ -165,7 +165,8 @@ class Hostile:
             if status == "invalid":
                 assert 10 < len(found[0]["reason"]) < 500
             if wanted:
-                assert state(found[0]) == wanted, (name, found[0]["exercises"])
+                allowed = (wanted,) if isinstance(wanted, str) else wanted
+                assert state(found[0]) in allowed, (name, found[0]["exercises"])
             assert found[0]["file"], "every row says which file"
         log = (graded.out / "grader.log").read_text(encoding="utf-8")
         assert "\x1b" not in log and "\n2026-01-01" not in log, "a file's name has written in it"
