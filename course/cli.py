@@ -500,8 +500,8 @@ def build_command(
 def review_command(
     names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
 ):
-    """Say what a learner sees of each chapter with the asides folded, and what it does not keep of a revised chapter's
-    rules. Runs nothing.
+    """Say what a learner sees of each chapter with the asides folded, and what it does not keep of a chapter's rules.
+    Runs nothing.
 
     Exit status 0 only where every chapter asked for keeps them all.
     """

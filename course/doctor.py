@@ -124,7 +124,7 @@ def device():
 def no_keras(status, stderr):
     """The Finding for a Keras that does not start. status: its process's, negative for a signal. stderr: what it
     said."""
-    backend = os.environ.get("KERAS_BACKEND") or kept_settings().get("backend") or "tensorflow"
+    backend = os.environ.get("KERAS_BACKEND") or (kept_settings() or {}).get("backend") or "tensorflow"
     last = (stderr.strip().splitlines() or ["it said nothing"])[-1]
     what = f"Keras does not start with the backend {backend}: {last}"
     if status < 0:
@@ -148,29 +148,30 @@ def keras_home():
 
 
 def kept_settings():
-    """What the user's keras.json sets: a dict, empty where there is none or it cannot be read."""
-    try:
-        found = json.loads((keras_home() / KERAS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """What the user's keras.json sets: a dict, empty where there is none; None where it cannot be read."""
+    path = keras_home() / KERAS_FILE
+    if not path.exists():
         return {}
-    return found if isinstance(found, dict) else {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def keras_settings():
     """Whether the user's keras.json sets something else than Keras itself does."""
     from course.exercises.surroundings import SETTINGS
 
-    path = keras_home() / KERAS_FILE
-    if not path.exists():
+    path, found = keras_home() / KERAS_FILE, kept_settings()
+    if found is None:
+        yield Finding("note", f"{path} cannot be read as JSON, and Keras passes over it", "Delete it")
         return
     usual = {name: value for name, value in SETTINGS.items() if name != "dtype_policy"}
-    found = kept_settings()
     other = [
         f"{name} is {found[name]!r}, not {value!r}" for name, value in usual.items() if found.get(name, value) != value
     ]
-    if not found:
-        yield Finding("note", f"{path} cannot be read as JSON, and Keras passes over it", "Delete it")
-    elif other:
+    if other:
         yield Finding(
             "note",
             f"{path}: {', '.join(other)}",

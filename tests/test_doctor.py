@@ -54,8 +54,9 @@ def test_usual_settings_are_no_remark(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert list(doctor.keras_settings()) == []
     usual = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
-    (tmp_path / "keras.json").write_text(json.dumps(usual))
-    assert list(doctor.keras_settings()) == []
+    for settings in ({}, usual):
+        (tmp_path / "keras.json").write_text(json.dumps(settings))
+        assert list(doctor.keras_settings()) == []
 
 
 def serve(answer):

@@ -10,7 +10,7 @@ from collections import defaultdict
 from course.authoring.notebooks import KERNELSPEC, unique_id
 
 PAGE = "glossary.ipynb"
-LEAST = 8  # terms of a revised chapter
+LEAST = 8  # terms of a chapter
 HAN = re.compile(r"[\u3400-\u9fff]")
 INTRODUCTION = """\
 # Glossary and notation
@@ -51,9 +51,9 @@ def holds(formula, symbol):
     return True
 
 
-def clashes(entries, number, exempt=()):
+def clashes(entries, number):
     """What a chapter defines and another one does too: sentences. number: the chapter's. Two chapters may list a symbol
-    if it means the same in both. exempt: the numbers of chapters whose symbols do not count."""
+    if it means the same in both."""
     found = []
     own = [entry for entry in entries if entry.number == number]
     for term, _ in terms(own):
@@ -64,8 +64,6 @@ def clashes(entries, number, exempt=()):
                 )
     for symbol, meaning, here in symbols(own):
         for other, elsewhere, entry in symbols(entries):
-            if exempt and {number, entry.number} & set(exempt):
-                continue
             if tokens(other) == tokens(symbol) and elsewhere != meaning:
                 place = "here too" if entry.number == here.number else f"in {entry.stem}.py"
                 found.append(f"{symbol} is {meaning!r} and, {place}, {elsewhere!r}: a symbol has one meaning")

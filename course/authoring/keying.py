@@ -4,15 +4,18 @@ Only here, and in the tests, are an author's oracles and wrong answers ever run.
 """
 
 import ast
+import builtins
 import contextlib
 import hashlib
 import io
 import json
+import symtable
 import warnings
+from collections import Counter
 
 from course.authoring import chapters
 from course.exercises import asking, keys, surroundings, values
-from course.exercises.cells import defined_name
+from course.exercises.cells import defined_name, names_made
 from course.exercises.keys import ChapterKey, ExerciseKey, Mistake, ShortQuestion
 from course.exercises.outcomes import ExerciseError
 
@@ -41,8 +44,41 @@ def make(chapter, secret=None):
 
 
 def definitions(chapter):
-    """The sources of a chapter's definition cells."""
-    return [c.source for c in chapter.cells if chapters.role(c) == "definition"]
+    """The sources of a chapter's definitions, in order: of cells that hold nothing else, and of those functions and
+    classes of its experiments that need nothing but definitions, so that an answer may use them too. A proof's oracle
+    is none."""
+    known, found = set(dir(builtins)), []  # found: (source, the name where it may go)
+    for cell in chapter.cells:
+        role = chapters.role(cell)
+        if role == "definition":
+            known |= names_made(cell.source).keys()
+            found.append((cell.source, None))
+        elif role in ("lesson", "claim", "record"):
+            made = [n for n in ast.parse(cell.source).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+            found += [(_source(cell.source, node), node.name) for node in made]
+    times = Counter(name for _, name in found)
+    added = {name: needed_names(source) for source, name in found if name and times[name] == 1 and name not in known}
+    while missing := [name for name, needed in added.items() if needed - known - added.keys()]:
+        for name in missing:
+            del added[name]
+    return [source for source, name in found if name is None or name in added]
+
+
+def _source(source, node):
+    """The lines of a function or class in a source, its decorators among them."""
+    first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+    return "\n".join(source.splitlines()[first - 1 : node.end_lineno])
+
+
+def needed_names(source):
+    """The names that a source takes from around it: builtins are among them."""
+    top, found = symtable.symtable(source, "<definition>", "exec"), set()
+    tables = [top]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        found |= {one.get_name() for one in table.get_symbols() if one.is_global() and one.is_referenced()}
+    return found - {one.get_name() for one in top.get_symbols() if one.is_assigned()}
 
 
 def short_questions(chapter):

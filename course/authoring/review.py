@@ -17,10 +17,7 @@ from course.lesson import settings
 MATHEMATICS = re.compile(r"\$\$.*?\$\$|\$[^$]+\$", re.DOTALL)
 NO_SENTENCE = re.compile(r"(?m)^\s*([-|] |\d+\. |\*Figure)")  # where a list, a table or a caption begins
 PREREQUISITES = {"Python", "NumPy", "school calculus"}
-# Chapters that are still to be revised: the rules of the road, the field's words and the glossary do not bind them yet.
-UNREVISED = set()
 WORDS = (2000, 3500)
-WORDS_UNREVISED = (1500, 4500)
 VISIBLE_CELLS, VISIBLE_LINES, CELL_LINES = 40, 350, 25  # of code that is not folded, at most
 EXERCISES = (5, 8)
 ASIDE = re.compile(r"# @title \S")
@@ -46,33 +43,21 @@ def strict():
     return settings.solutions_folder() == settings.ROOT / "solutions"
 
 
-def is_revised(chapter):
-    """Whether a chapter is held to the rules of revised ones."""
-    return chapter.number not in UNREVISED
-
-
-def problems(chapter, revised=None):
-    """All Problems that the source shows without being run. revised: whether to hold it to the rules of a revised
-    chapter; else, as `is_revised` says."""
-    parts = [_teaching, _equations, _claims, _exercises, _short_questions, _asides, _size, _terms, _symbols]
-    if is_revised(chapter) if revised is None else revised:
-        parts += [_words, _road, _minutes, _controls, _wording, _wide_equations, _enough_terms]
-    else:
-        parts += [_words_unrevised]
+def problems(chapter):
+    """All Problems that the source shows without being run."""
+    parts = [_teaching, _equations, _claims, _exercises, _short_questions, _asides, _size, _terms, _symbols, _words]
+    parts += [_road, _minutes, _controls, _wording, _wide_equations, _enough_terms]
     found = [problem for part in parts for problem in part(chapter)]
-    # Whoever looks at a chapter as a revised one is told of all clashes; the build asks only revised ones to agree.
-    for said in glossary.clashes(chapters.entries(), chapter.number, () if revised else UNREVISED):
+    for said in glossary.clashes(chapters.entries(), chapter.number):
         found.append(Problem(f"{chapter.path.name}:1", said))
     return found
 
 
-def opening_problems(chapter, notebook, revised=None):
+def opening_problems(chapter, notebook):
     """The Problems that the chapter's executed notebook shows: whether the first image comes before any code that a
-    learner sees. revised: as for `problems`."""
+    learner sees."""
     image, code = road.opening(notebook)
-    if not (is_revised(chapter) if revised is None else revised) or code is None:
-        return []
-    if image is not None and image < code:
+    if code is None or image is not None and image < code:
         return []
     place = executing.place(chapter, notebook.cells[code])
     said = "this visible code comes before the first image: show that first, from an aside"
@@ -80,7 +65,7 @@ def opening_problems(chapter, notebook, revised=None):
 
 
 def report(chapter):
-    """What `course review` prints of a chapter: (a line of figures, all Problems by the rules of a revised chapter)."""
+    """What `course review` prints of a chapter: (a line of figures, all Problems)."""
     found, header = road.of(chapter), chapter.header["minutes"]
     opening, notebook = "not built", load_notebook(chapter.solution) if chapter.solution.exists() else None
     if notebook is not None:
@@ -92,8 +77,8 @@ def report(chapter):
         f"{found.longest} · claims {found.claims}, with a control {found.controls} · first image {opening} · "
         f"minutes {header} of {least:.0f} to {most:.0f}"
     )
-    shown = opening_problems(chapter, notebook, True) if notebook is not None else []
-    return line, [*problems(chapter, True), *shown]
+    shown = opening_problems(chapter, notebook) if notebook is not None else []
+    return line, [*problems(chapter), *shown]
 
 
 def _teaching(chapter):
@@ -245,17 +230,10 @@ def _size(chapter):
         )
 
 
-def _words_unrevised(chapter):
-    yield from _word_count(chapter, wording.count(" ".join(c.source for c in _markdown(chapter))), WORDS_UNREVISED)
-
-
 def _words(chapter):
-    yield from _word_count(chapter, road.of(chapter).words, WORDS)
-
-
-def _word_count(chapter, words, limits):
-    if not limits[0] <= words <= limits[1]:
-        what = f"{words:,} words; a chapter has {limits[0]:,} to {limits[1]:,}"
+    words = road.of(chapter).words
+    if not WORDS[0] <= words <= WORDS[1]:
+        what = f"{words:,} words; a chapter has {WORDS[0]:,} to {WORDS[1]:,}"
         yield Problem(f"{chapter.path.name}:1", what, size=True)
 
 

@@ -26,8 +26,8 @@ def write(tmp_path, monkeypatch):
     return written
 
 
-def said(chapter, words, revised=None):
-    return [str(problem) for problem in review.problems(chapter, revised) if words in str(problem)]
+def said(chapter, words):
+    return [str(problem) for problem in review.problems(chapter) if words in str(problem)]
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,7 @@ def test_what_is_missing_is_named(write):
     assert said(write("# terms:\n" + TERM.format("difference")), "stands in no sentence of the chapter")
     assert said(write("# terms:\n" + TERM.format("sum").replace("和", "he")), "has no Chinese name: zh is 'he'")
     assert said(write("# symbols: {$\\beta$: all}\n"), r"the symbol $\beta$ stands in no equation")
-    assert said(write(), "the header defines 0 terms; at least 8", revised=True)
-    assert said(write(), "the header defines", revised=False) == []
+    assert said(write(), "the header defines 0 terms; at least 8")
 
 
 def test_a_term_is_defined_once(write):
@@ -96,15 +95,13 @@ def test_a_term_is_defined_once(write):
     assert said(write("# terms:\n" + 2 * TERM.format("sum")), "the term 'sum' is defined in 90_adding.py too")
 
 
-def test_a_symbol_has_one_meaning(write, monkeypatch):
+def test_a_symbol_has_one_meaning(write):
     write("# symbols: {$s$: the sum}\n", number="89")
     assert said(write("# symbols: {$ s $: the sum}\n"), "a symbol has one meaning") == []
     chapter = write("# symbols: {$s$: the stride}\n")
     assert said(chapter, "$s$ is 'the stride' and, in 89_adding.py, 'the sum': a symbol has one meaning")
     named = write("# terms:\n" + TERM.format("sum").replace("zh", "symbol: $s$, zh"))
     assert said(named, "$s$ is 'sum' and, in 89_adding.py, 'the sum'")
-    monkeypatch.setattr(review, "UNREVISED", {"89"})
-    assert said(named, "a symbol has one meaning") == [] and said(named, "a symbol has one meaning", revised=True)
 
 
 @pytest.mark.parametrize(
@@ -153,5 +150,5 @@ def test_the_page_is_written_with_the_others_and_no_notebook_holds_the_terms(wri
 
 def test_a_new_chapter_shows_how_terms_and_symbols_are_written(write):
     chapter = chapters.read_chapter(skeleton.write_new("91_new_idea"))
-    assert len(said(chapter, "term", revised=True)) == len(said(chapter, "the header defines 1 terms", True)) == 1
-    assert said(chapter, "the symbol", revised=True) == [] and chapter.header["terms"][0]["zh"] == "平均值"
+    assert len(said(chapter, "term")) == len(said(chapter, "the header defines 1 terms")) == 1
+    assert said(chapter, "the symbol") == [] and chapter.header["terms"][0]["zh"] == "平均值"

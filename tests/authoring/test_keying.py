@@ -1,10 +1,11 @@
 """Making keys of a chapter's source: what is drawn, what is kept, and what is refused."""
 
+import builtins
 import inspect
 import shutil
 
 import pytest
-from helpers import class_key, point_at
+from helpers import SMALL_SOURCE, class_key, point_at
 
 from course.authoring import build, chapters, keying
 from course.comparing import compare, plain
@@ -43,6 +44,80 @@ def test_the_secret_changes_the_cases(small):
     assert keys.as_text(one) == keys.as_text(class_key("90", b"a" * 16)), "one secret, one key"
     assert one.made_from == two.made_from == public.made_from
     assert "return 2 * x" in one.solutions["90.1"] and not public.solutions
+
+
+def test_a_lesson_s_functions_count_as_definitions_where_they_stand_on_nothing_else(tmp_path):
+    mixed = """trained = add(1, 2)
+LIMIT = 3
+
+
+@staticmethod
+def scaled(x, factor=FACTOR):
+    def inner(y):
+        return len([y for y in x]) * y * factor
+    return inner(add(x, 0))
+
+
+class Pair:
+    first = scaled
+    def sum(self):
+        return outer(self)
+
+
+def outer(pair):
+    return scaled(pair.first) if pair else outer(None)
+
+
+def near(x):
+    return x < LIMIT
+
+
+def nearer(x):
+    return near(x)
+
+
+def again(x):
+    return 1
+print("lesson", trained)
+
+
+# %%
+FACTOR = 2
+
+
+# %%
+def again(x):
+    return 2
+print(again(1))
+"""
+    text = SMALL_SOURCE.read_text(encoding="utf-8")
+    path = tmp_path / SMALL_SOURCE.name
+    path.write_text(text.replace('trained = add(1, 2)\nprint("lesson", trained)\n', mixed, 1), encoding="utf-8")
+    cells = keying.definitions(chapters.read_chapter(path))
+    assert [source.split("(")[0].splitlines()[-1] for source in cells[2:6]] == [
+        "def scaled",
+        "    def sum",
+        "def outer",
+        "FACTOR = 2",
+    ]
+    assert not [name for name in ("near", "again", "trained =") for source in cells if name in source]
+
+
+@pytest.mark.parametrize(
+    "source, needed",
+    [
+        ("def f(x, n=COUNT):\n    return g(x) + n", {"COUNT", "g"}),
+        (
+            "@wrap\nclass A(B):\n    size: int = 3\n    def f(self):\n        return super().f() + self.size",
+            {"wrap", "B"},
+        ),
+        ("def f(x):\n    import numpy as np\n    return f(np.sum([y for y in x]))", set()),
+        ("def f(x):\n    global total\n    total = x\n    return total", {"total"}),
+        ("def f():\n    def g():\n        return lambda: h(f)\n    return g", {"h"}),
+    ],
+)
+def test_what_a_definition_needs_of_what_is_around_it(source, needed):
+    assert keying.needed_names(source) - set(dir(builtins)) == needed
 
 
 def test_every_case_of_every_chapter_can_be_kept(chapter):
