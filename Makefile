@@ -36,8 +36,8 @@ grade: $(READY)  ## grade your answers: make grade CHAPTER=03, or all that there
 	@# Answers that are not right yet (status 1) are no fault of make's, which would call them one.
 	@$(BIN)/course grade $(CHAPTER) || test $$? = 1
 
-test: $(READY) lint  ## run every test, on the quick budget; ALL=1 trains every chapter again
-	$(THREADS) COURSE_BUDGET=quick $(BIN)/python -m pytest -q --nbval-lax -n auto --maxprocesses 4 --dist loadfile \
+test: $(READY) lint  ## run every test, on the quick budget; ALL=1 leaves nothing out
+	$(THREADS) COURSE_BUDGET=quick $(if $(ALL),HOSTILE_ALL=1) $(BIN)/python -m pytest -q --nbval-lax -n auto --maxprocesses 4 --dist loadfile \
 		--chapters "$(CHAPTERS)" $(if $(ALL),--whole) $(if $(CHAPTERS),tests/chapters,tests) $(NOTEBOOKS)
 
 lint: $(READY)
@@ -52,6 +52,7 @@ measure: $(READY)  ## record the figures of the quick budget, seeds 0 to 4
 
 hostile: $(READY)  ## grade a class of attackers, and hold that none of them gains anything
 	HOSTILE_ALL=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/classroom/test_hostile_*.py
+	@$(BIN)/python tests/classroom/drawing.py
 
 nbgrader: $(READY)  ## hold that nbgrader, in an environment of its own, gives the same verdicts
 	@test -x .venv-nbgrader/bin/nbgrader || { $(BIN)/python -m venv .venv-nbgrader \

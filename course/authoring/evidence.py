@@ -193,6 +193,11 @@ def recorded_seconds(number):
 
 def by_commit(paths):
     """The chapters that this commit chooses."""
+    name = commit()
+    return sorted(paths, key=lambda path: hashlib.sha256(f"{name}{path.name}".encode()).hexdigest())[:CHOSEN]
+
+
+def commit():
+    """The name of the commit that is checked out, or "" where there is none."""
     run = subprocess.run(["git", "rev-parse", "HEAD"], cwd=settings.ROOT, capture_output=True, text=True, check=False)
-    commit = run.stdout.strip()
-    return sorted(paths, key=lambda path: hashlib.sha256(f"{commit}{path.name}".encode()).hexdigest())[:CHOSEN]
+    return run.stdout.strip()
