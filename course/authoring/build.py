@@ -15,7 +15,7 @@ from course.exercises import keys
 from course.exercises.judging import PASSED
 from course.exercises.outcomes import ExerciseError
 from course.files import load_notebook, notebook_text, write
-from course.grading import submission
+from course.grading import submission, work
 
 SIZE_LIMIT = 700_000  # bytes of a committed notebook
 FAULTS = (chapters.ChapterError, executing.ExecutionError, ExerciseError)
@@ -201,9 +201,12 @@ def _refuse_answers(chapter):
 
 
 def answered(chapter):
-    """The exercises of which the learner's notebook in notebooks/ holds an answer of somebody's."""
+    """The exercises of which the learner's notebook in notebooks/ holds an answer of somebody's that git does not."""
     key = _stored_key(chapter, stale=True)
     if not chapter.notebook.exists() or key is None:
+        return []
+    # The stored key may be newer than the notebook, of an exercise that has been replaced, as after a merge.
+    if chapter.notebook.read_bytes() == work.committed_bytes(chapter.notebook):
         return []
     try:
         answers = submission.find_answers(submission.read_cells(chapter.notebook), key.exercises)

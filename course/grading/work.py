@@ -101,7 +101,7 @@ def pristine(path):
     data = path.read_bytes()
     if not settings.in_checkout() or not holds_work(path):
         return data
-    committed = _git("show", f"HEAD:./{path.name}", folder=path.parent)
+    committed = committed_bytes(path)
     if committed is not None and not _holds_work(committed, path):
         return committed
     try:
@@ -154,10 +154,15 @@ def worked_in_place():
 def _was_run(path):
     """Whether a lesson's text is as git has it, so that only its outputs can have changed."""
     with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-        here, there = path.read_bytes(), _git("show", f"HEAD:./{path.name}", folder=path.parent)
+        here, there = path.read_bytes(), committed_bytes(path)
         one, other = (merging.plain(json.loads(data)) for data in (here, there))
         return [cell["source"] for cell in one] == [cell["source"] for cell in other]
     return False
+
+
+def committed_bytes(path):
+    """A file as git has it committed; None where there is no git, no repository or no such file in it."""
+    return _git("show", f"HEAD:./{path.name}", folder=path.parent)
 
 
 def _git(*words, folder):

@@ -1,6 +1,7 @@
 """Building a chapter: what an edit asks for is done and nothing else, and what the tests would refuse is refused."""
 
 import shutil
+import subprocess
 
 import pytest
 from helpers import TWICE, answered, point_at
@@ -227,6 +228,19 @@ def test_a_notebook_with_answers_is_not_written_over(course):
     with pytest.raises(build.BuildError, match="holds answers .exercise 90.1, 90.2, 90.3."):
         build.build(edit(course, "# Sum:", "# The sum:"))
     assert chapter.notebook.read_bytes() == before and TWICE.splitlines()[0].encode() in before
+
+
+def test_what_git_has_is_written_over(course, monkeypatch):
+    chapter = chapters.read_chapter(course)
+    other = notebook_text(answered(course.parent.parent, _90_2="# Exercise 90.2\ndef replaced(x): ..."))
+    chapter.notebook.write_text(other)
+    assert build.answered(chapter)
+    folder = chapter.notebook.parent
+    for words in ("init -q", "add -A", "-c user.name=a -c user.email=a@b commit -qm before"):
+        subprocess.run(["git", *words.split()], cwd=folder, check=True)
+    assert not build.answered(chapter)
+    chapter.notebook.write_text(other + "\n")
+    assert build.answered(chapter)
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"cells": []}'])
