@@ -7,6 +7,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 CHAPTERS ?=
 CHAPTER ?= $(CHAPTERS)
+# What may not be skipped on a machine that is meant to try it, such as PROMISED="no sandbox|Chromium".
+PROMISED ?=
 NOTEBOOKS = $(if $(CHAPTERS),$(foreach c,$(CHAPTERS),$(wildcard solutions/$(c)_*.ipynb)),$(wildcard solutions/[0-9]*.ipynb))
 
 # Tests run side by side, so each process computes on one thread; an input pipeline needs a second one to wait on.
@@ -38,7 +40,7 @@ grade: $(READY)  ## grade your answers: make grade CHAPTER=03, or all that there
 
 test: $(READY) lint  ## run every test, on the quick budget; ALL=1 leaves nothing out
 	$(THREADS) COURSE_BUDGET=quick $(if $(ALL),HOSTILE_ALL=1) $(BIN)/python -m pytest -q --nbval-lax -n auto --maxprocesses 4 --dist loadfile \
-		--chapters "$(CHAPTERS)" $(if $(ALL),--whole) $(if $(CHAPTERS),tests/chapters,tests) $(NOTEBOOKS)
+		--chapters "$(CHAPTERS)" $(if $(ALL),--whole) --promised "$(PROMISED)" $(if $(CHAPTERS),tests/chapters,tests) $(NOTEBOOKS)
 
 lint: $(READY)
 	@$(BIN)/ruff check -q .

@@ -3,6 +3,7 @@ each part took."""
 
 import os
 import random
+import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -29,8 +30,26 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(name, paths, ids=[path.stem for path in paths], scope="module")
 
 
-def pytest_terminal_summary(terminalreporter):
-    """How long each part took, summed over its tests."""
+def pytest_addoption(parser):
+    parser.addoption("--promised", default="", help="Fail where a test is skipped for a reason that this regex finds.")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """A machine that promises a part, such as the sandbox, fails where that part was skipped."""
+    reporter, promised = session.config.pluginmanager.get_plugin("terminalreporter"), session.config.option.promised
+    if reporter is not None and promised:
+        reasons = {str(report.longrepr[2]) for report in reporter.stats.get("skipped", [])}
+        broken = sorted(reason for reason in reasons if re.search(promised, reason))
+        session.config.broken_promises = broken
+        if broken and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """What was skipped though it was promised, and how long each part took, summed over its tests."""
+    for reason in getattr(config, "broken_promises", []):
+        terminalreporter.write_line(f"promised, and skipped all the same: {reason}", red=True)
     seconds = defaultdict(float)
     for reports in terminalreporter.stats.values():
         for report in reports:
