@@ -100,7 +100,7 @@ def test_a_folder_for_temporary_files_that_cannot_be_used(tmp_path, monkeypatch)
     (found,) = doctor.temporary_folder()
     assert "too long" in found.what and "TMPDIR" in found.remedy
     with pytest.raises(sandbox.SandboxError, match="too long for the sockets in it: set TMPDIR"):
-        sandbox.Zygote(modules=["numpy"])
+        sandbox.ForkServer(modules=["numpy"])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     (found,) = doctor.temporary_folder()
     assert found.level == "missing" and "No such file" in found.what

@@ -25,26 +25,26 @@ class BuildError(Exception):
     """A chapter that cannot be built; the message names file and line, and what to do."""
 
 
-def build(chapter, progress=None, say=lambda text: None, force=False):
+def build(chapter, progress=None, on_event=lambda text: None, force=False):
     """Bring a chapter's key and notebooks up to its source; where anything fails, nothing is written.
 
-    progress: called with (cells done, all cells) while the chapter is executed. say: told, in words, what is done and
-    what is worth knowing. force: make and execute everything anew. Returns whether anything was written.
+    progress: called with (cells done, all cells) while the chapter is executed. on_event: told, in words, what is done
+    and what is worth knowing. force: make and execute everything anew. Returns whether anything was written.
     """
-    _refuse(review.problems(chapter), say)
+    _refuse(review.problems(chapter), on_event)
     try:
         old = None if force else _load(chapter)
         key = None if force else _stored_key(chapter)
         if key is None:
             _refuse_answers(chapter)
-            say("making its key")
+            on_event("making its key")
             key = keying.make(chapter)
-            _refuse([*review.exercise_problems(chapter, key), *review.right_answer_problems(chapter, key)], say)
+            _refuse([*review.exercise_problems(chapter, key), *review.right_answer_problems(chapter, key)], on_event)
         with tempfile.TemporaryDirectory() as folder:
             # Checks read the new key, which is put into its place only when all is well.
             write(Path(folder) / f"{chapter.number}.json", keys.as_text(key))
-            solution = _executed(chapter, key, old, progress, say, folder)
-        _refuse(review.opening_problems(chapter, solution), say)
+            solution = _executed(chapter, key, old, progress, on_event, folder)
+        _refuse(review.opening_problems(chapter, solution), on_event)
     except FAULTS as error:
         raise BuildError(str(error)) from None
     learner = notebooks.learner_notebook(solution, chapter)
@@ -65,17 +65,17 @@ def build(chapter, progress=None, say=lambda text: None, force=False):
     return bool(texts)
 
 
-def _refuse(problems, say):
+def _refuse(problems, on_event):
     """Raise BuildError for the problems that count; tell the others."""
     problems = list(problems)
     counting = [problem for problem in problems if review.strict() or not problem.size]
     if counting:
         raise BuildError("\n".join(map(str, counting)))
     for problem in problems:
-        say(f"note: {problem}")
+        on_event(f"note: {problem}")
 
 
-def _executed(chapter, key, old, progress, say, key_folder):
+def _executed(chapter, key, old, progress, on_event, key_folder):
     """The chapter's solution notebook with outputs and evidence: old outputs where they are still true."""
     notebook, proof = notebooks.derive(chapter), evidence.of(old) if old else {}
     digests = {n: exercise_digest(notebook, one) for n, one in key.exercises.items()}
@@ -87,12 +87,12 @@ def _executed(chapter, key, old, progress, say, key_folder):
         changed = [n for n in digests if digests[n] != proof["exercises"].get(n)]
         _take_outputs(notebook, old, ("answer", "check", "ask"), set(digests) - set(changed))
         if changed:
-            say(f"checking exercise {', '.join(changed)}")
+            on_event(f"checking exercise {', '.join(changed)}")
             _run_exercises(notebook, chapter, changed, key_folder)
         _number(notebook)
     else:
         _refuse_answers(chapter)  # before the minutes that it takes
-        say(f"executing it on the {here} data")
+        on_event(f"executing it on the {here} data")
         executing.execute(notebook, chapter, progress, COURSE_KEYS=key_folder)
         figures.lighten(notebook)
         kinds = {here}
@@ -104,7 +104,7 @@ def _executed(chapter, key, old, progress, say, key_folder):
             raise BuildError(f"{place}: the answer in this cell is not the one in the key: build it with --force")
     for kind in evidence.data_kinds(chapter):
         if kind not in kinds and kind in (here, evidence.EMBEDDED):
-            say(f"running it on the {kind} data")
+            on_event(f"running it on the {kind} data")
             extra = {"COURSE_DATA": "embedded"} if kind == evidence.EMBEDDED else {}
             executing.run_as_script(chapter, COURSE_KEYS=key_folder, **extra)
             kinds.add(kind)

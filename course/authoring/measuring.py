@@ -52,10 +52,10 @@ class Measured:
     left: list = field(default_factory=list)
 
 
-def measure(source, budget, seeds, say=print, folder=None, deadline=None):
+def measure(source, budget, seeds, on_event=print, folder=None, deadline=None):
     """Run a chapter's source as a plain script, once per seed, and write its record as each seed is finished.
 
-    source: the path of solutions/NN_topic.py. budget: "quick" or "full". seeds: one int or more. say: told of each
+    source: the path of solutions/NN_topic.py. budget: "quick" or "full". seeds: one int or more. on_event: told of each
     run. folder: where the record, NN.json, is written; else course/results. deadline: the `time.monotonic()` by which
     all must be done. No run is begun that would not end by then, as far as is known (see `expected`), and one that is
     still going on then is stopped. Wall and CPU seconds and the peak memory are the whole process's, import included.
@@ -69,7 +69,9 @@ def measure(source, budget, seeds, say=print, folder=None, deadline=None):
             left = max(0.0, deadline - time.monotonic())
             needed = max(lasted) if lasted else expected(chapter, budget, folder)
             if left < needed or not left:
-                say(f"{name}: not run, for {left:.0f} s are left" + f", and it takes {needed:.0f} s" * bool(needed))
+                on_event(
+                    f"{name}: not run, for {left:.0f} s are left" + f", and it takes {needed:.0f} s" * bool(needed)
+                )
                 found.left.append(seed)
                 continue
         speed = speed_now()
@@ -77,15 +79,15 @@ def measure(source, budget, seeds, say=print, folder=None, deadline=None):
             run = run_once(source, budget, seed, left) | speed
             found.path = keep(run, budget, chapter, folder)
         except Overrun:
-            say(f"{name}: stopped after {left:.0f} s, which was all the time that was left")
+            on_event(f"{name}: stopped after {left:.0f} s, which was all the time that was left")
             found.left.append(seed)
             continue
         except MeasureError as error:  # the other seeds are run all the same, so that one knows how many fail
-            say(f"{name}: failed")
+            on_event(f"{name}: failed")
             found.failures.append(str(error))
             continue
         lasted.append(run["wall_seconds"])
-        say(f"{name}: {run['wall_seconds']:.1f} s, {run['figures']}")
+        on_event(f"{name}: {run['wall_seconds']:.1f} s, {run['figures']}")
     return found
 
 
@@ -151,7 +153,7 @@ def keep(run, budget, chapter, folder):
     return write(everything, chapter, folder)
 
 
-def take(other, say=print, folder=None):
+def take(other, on_event=print, folder=None):
     """Put the records that another machine wrote into `other` (`--out FOLDER`) in place of this folder's, budget by
     budget. Returns the paths written. Raises MeasureError where there is none, or one is no record."""
     folder, paths = Path(folder or RESULTS), []
@@ -166,7 +168,9 @@ def take(other, say=print, folder=None):
             here.setdefault("sweeps", {}).setdefault(tag, {}).update(sweep)
         paths.append(write(here | theirs, chapter, folder))
         for name, record in new:
-            say(f"{name}: seeds {', '.join(map(str, record.get('seeds') or [record['seed']]))}, {record['device']}")
+            on_event(
+                f"{name}: seeds {', '.join(map(str, record.get('seeds') or [record['seed']]))}, {record['device']}"
+            )
     if not paths:
         raise MeasureError(f"there is no record NN.json in {other}")
     return paths
@@ -294,7 +298,7 @@ def run_script(source, budget, seed, limit=None, **environment):
     return process
 
 
-def measure_sweeps(source, budget, seed, say=print, folder=None, deadline=None):
+def measure_sweeps(source, budget, seed, on_event=print, folder=None, deadline=None):
     """Run the sweeps of a chapter with one seed (see `course.lesson.sweeping`), and record them under "sweeps", by
     sweep and budget, in NN.json. The chapter runs as far as its last sweep.
 
@@ -305,10 +309,10 @@ def measure_sweeps(source, budget, seed, say=print, folder=None, deadline=None):
     name, tags = f"{chapter} {budget}, seed {seed}, sweeps", sweeps_of(source)
     left = deadline and max(0.0, deadline - time.monotonic())
     if not tags:
-        say(f"{chapter}: has no sweep")
+        on_event(f"{chapter}: has no sweep")
         return found
     if deadline and not left:
-        say(f"{name}: not run, for 0 s are left")
+        on_event(f"{name}: not run, for 0 s are left")
         return Measured(left=[seed])
     done = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -316,15 +320,15 @@ def measure_sweeps(source, budget, seed, say=print, folder=None, deadline=None):
         try:
             run_script(source, budget, seed, left, COURSE_SWEEP=str(target), COURSE_SWEEPS=",".join(tags))
         except Overrun:
-            say(f"{name}: stopped after {left:.0f} s, which was all the time that was left")
+            on_event(f"{name}: stopped after {left:.0f} s, which was all the time that was left")
             found.left.append(seed)
         except MeasureError as error:
-            say(f"{name}: failed")
+            on_event(f"{name}: failed")
             found.failures.append(str(error))
         if target.exists():
             done = json.loads(target.read_text(encoding="utf-8"))
     for tag, record in done.items():
-        say(f"{chapter} {budget}, sweep {tag}: {len(record['settings'])} settings, {sum(record['seconds']):.1f} s")
+        on_event(f"{chapter} {budget}, sweep {tag}: {len(record['settings'])} settings, {sum(record['seconds']):.1f} s")
     if missing := [tag for tag in tags if tag not in done and not found.left and not found.failures]:
         found.failures.append(f"{source.name}: these sweeps were not reached: {', '.join(missing)}")
     if done:

@@ -20,10 +20,10 @@ class ReleaseError(Exception):
     """A students' edition that cannot be made; the message says why and what to do. Nothing is left half made."""
 
 
-def release(out, sources, say=lambda text: None):
+def release(out, sources, on_event=lambda text: None):
     """Make a students' edition of some chapters in a new folder, which is there whole or not at all.
 
-    out: the folder; it must not be there, or be empty. sources: the paths of the chapters' sources. say: told, in
+    out: the folder; it must not be there, or be empty. sources: the paths of the chapters' sources. on_event: told, in
     words, what is done. Returns the path of the wheel. Raises ReleaseError, and OSError where it cannot be written.
     """
     out = Path(out).absolute()
@@ -37,14 +37,14 @@ def release(out, sources, say=lambda text: None):
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".part", dir=out.parent) as folder:
         made, tree = Path(folder) / "edition", Path(folder) / "tree"
-        say(f"taking {', '.join(chapter.stem for chapter in wanted)}")
+        on_event(f"taking {', '.join(chapter.stem for chapter in wanted)}")
         write_lessons(made / "notebooks", wanted)
         for chapter in wanted:
             write(made / "keys" / f"{chapter.number}.json", keying.path_of(chapter).read_bytes())
         for name in ("LICENSE", "requirements.txt"):
             write(made / name, (settings.ROOT / name).read_bytes())
         write_tree(tree, made)
-        say("building the wheel")
+        on_event("building the wheel")
         wheel = build_wheel(tree, made)
         write(made / "README.md", instructions(wanted, wheel.name))
         if out.exists():

@@ -17,20 +17,21 @@ LINES, LINE_SECONDS = 10, 30  # of progress in a whole run, and between two wher
 
 class Lines:
     """Progress in plain lines, for where no bar is seen: a file, a pipe, a job's log. A line at each station, then one
-    for each tenth of the work, and where that takes long, one every LINE_SECONDS. say: prints one. clock: seconds."""
+    for each tenth of the work, and where that takes long, one every LINE_SECONDS. print_line: prints one. clock:
+    seconds."""
 
-    def __init__(self, say, clock=time.monotonic):
-        self.say, self.clock = say, clock
+    def __init__(self, print_line, clock=time.monotonic):
+        self.print_line, self.clock = print_line, clock
         self.done = self.of = 0
         self.began = self.last = clock()
 
     def begin(self, count):
         self.of = count
         if count:
-            self.say(f"Starting the workers and testing the grader; {count} to grade")
+            self.print_line(f"Starting the workers and testing the grader; {count} to grade")
 
     def tested(self, chapter):
-        self.say(f"Chapter {chapter}: the grader's self-test has passed")
+        self.print_line(f"Chapter {chapter}: the grader's self-test has passed")
         self.began = self.last = self.clock()
 
     def graded(self):
@@ -39,7 +40,7 @@ class Lines:
             return
         self.last, speed = now, self.done / max(now - self.began, 0.1)
         left = f", about {words.duration((self.of - self.done) / speed)} left" if self.done < self.of else ""
-        self.say(f"{self.done} of {self.of} graded, {60 * speed:.0f} a minute{left}")
+        self.print_line(f"{self.done} of {self.of} graded, {60 * speed:.0f} a minute{left}")
 
 
 def choose_wall(required):
@@ -72,14 +73,14 @@ def grade(options, class_key, rules_file, roster_file, console):
     options.out.mkdir(parents=True, exist_ok=True)
     columns, submissions, remarks = ("{task.description}", "{task.fields[rate]}"), [], []
     lines = Lines(lambda text: None if console.is_terminal else console.print(text, markup=False, highlight=False))
-    lines.say(f"Reading {words.name(options.submissions)}")
+    lines.print_line(f"Reading {words.name(options.submissions)}")
     with Progress(
         TextColumn(columns[0]), BarColumn(), MofNCompleteColumn(), TextColumn(columns[1]), TimeRemainingColumn(),
         console=console, transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("Reading", total=None, rate="")
 
-        def say(event, *what):
+        def on_event(event, *what):
             if event == "found":
                 found, unread = what
                 submissions.extend(found)
@@ -90,7 +91,7 @@ def grade(options, class_key, rules_file, roster_file, console):
                 remarks.append(what[0])
                 console.print(Text(what[0], style="bold yellow"))
             elif event == "sealing":
-                lines.say(f"Sealing chapter {what[0]}")
+                lines.print_line(f"Sealing chapter {what[0]}")
                 bar.update(task, description=f"Sealing chapter {what[0]}")
             elif event == "begin":
                 todo, done = what
@@ -107,7 +108,7 @@ def grade(options, class_key, rules_file, roster_file, console):
                 rate = f"{60 * speed:.0f}/min" if speed else ""
                 bar.update(task, advance=1, description=words.name(result["student"], 30), rate=rate)
 
-        results, unread, references = runner.grade_class(options, class_key, say)
+        results, unread, references = runner.grade_class(options, class_key, on_event)
     results = _standing(options, results, submissions, remarks)
     pairs = similarity.similar_pairs(results, _shared(options.out, references, results, remarks), remarks.append)
     if class_list:

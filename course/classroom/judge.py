@@ -51,8 +51,8 @@ class Judge:
 
 
 def main():
-    """Obey: the first message holds the keys, each further one is a key's name, an exercise's number and what was
-    handed over."""
+    """Serve requests from the standard input: the first message holds the keys, each further one is a key's name, an
+    exercise's number and what was handed over."""
     answer, told = processes.answerer(), processes.messages()
     given = {name: keys.from_text(text, "the grader's key", "grade again") for name, text in next(told).items()}
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_MB * 2**20, MEMORY_MB * 2**20))

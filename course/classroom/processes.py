@@ -1,4 +1,5 @@
-"""Processes that obey lines of JSON on their standard input and answer each with one on their standard output."""
+"""Processes that serve requests, lines of JSON on their standard input, and answer each with a line on their
+standard output."""
 
 import contextlib
 import json
@@ -55,12 +56,12 @@ class Process:
     def is_alive(self):
         return self.process.poll() is None
 
-    def close(self, patience=5):
-        """End it: its input ends, and where it does not end within `patience` seconds, it is killed."""
+    def close(self, timeout=5):
+        """End it: its input ends, and where it does not end within `timeout` seconds, it is killed."""
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         try:
-            self.process.wait(patience)
+            self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
         self.process.stdout.close()

@@ -85,7 +85,7 @@ class Reference:
 
     @property
     def modules(self):
-        """What the definitions import: what a zygote loads ahead."""
+        """What the definitions import: what a fork server loads ahead."""
         return imported("\n".join(self.key.definitions))
 
     @cached_property
@@ -126,7 +126,7 @@ def read_secret(path):
 
 
 def imported(source):
-    """The top-level modules that a chapter's definitions import: what a zygote loads ahead."""
+    """The top-level modules that a chapter's definitions import: what a fork server loads ahead."""
     import ast
 
     names = {}
@@ -188,11 +188,11 @@ def self_test(reference, crew, judge, options):
                 )
 
 
-def grade_class(options, class_key, say: Callable = lambda *_: None):
+def grade_class(options, class_key, on_event: Callable = lambda *_: None):
     """Grade every submission that needs it. Returns (all results, Unread files, References by chapter).
 
     class_key: gives the class's ChapterKey for a chapter's number and a function that reads the secret, or makes it,
-    for keys that are drawn now. say: called with an event's name and what belongs to it: ("sealing", chapter),
+    for keys that are drawn now. on_event: called with an event's name and what belongs to it: ("sealing", chapter),
     ("remark", sentence on the class), ("found", submissions, unread), ("begin", to do, already done), ("tested",
     chapter), ("graded", result). Raises GraderError. A killed run goes on where it stopped.
     """
@@ -211,12 +211,12 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
 
         def reference(number):
             if number not in references:
-                say("sealing", number)
+                on_event("sealing", number)
                 references[number] = Reference(class_key(number, secret), keys.load(number))
             return references[number]
 
-        found, unread = discover(options, stems, Path(workspace), reference, say)
-        say("found", found, unread)
+        found, unread = discover(options, stems, Path(workspace), reference, on_event)
+        on_event("found", found, unread)
         log.info("%d submissions, %d files not understood", len(found), len(unread))
         if options.students:
             found = [one for one in found if one.student in options.students]
@@ -224,13 +224,13 @@ def grade_class(options, class_key, say: Callable = lambda *_: None):
             reference(number)
         todo, done = plan(found, references, results, options)
         modules = sorted({name for reference in references.values() for name in reference.modules})
-        say("begin", todo, done)
+        on_event("begin", todo, done)
         if todo:
-            work(todo, done, references, results, modules, options, say)
+            work(todo, done, references, results, modules, options, on_event)
         return done, unread, references
 
 
-def discover(options, stems, workspace, reference, say):
+def discover(options, stems, workspace, reference, on_event):
     """The Submissions, and what was not read. reference: gives a chapter's Reference. Raises GraderError."""
     ours = Ours(lambda number: reference(number).stubs, lambda number: reference(number).key.solutions)
 
@@ -243,7 +243,7 @@ def discover(options, stems, workspace, reference, say):
     except layout.LayoutError as error:
         raise GraderError(f"{options.submissions}: {error}") from None
     for remark in found.remarks:
-        say("remark", remark)
+        on_event("remark", remark)
     return found.submissions, found.unread
 
 
@@ -302,7 +302,7 @@ def file_digest(path):
         return f"unreadable: {error.strerror}"
 
 
-def work(todo, done, references, results, modules, options, say):
+def work(todo, done, references, results, modules, options, on_event):
     """Let the workers grade what is to do; the first error that is the grader's own stops everything."""
     setup = Setup(modules, options.limits, options.sandboxed)
     given = {f"secret {number}": reference.key for number, reference in references.items()}
@@ -313,7 +313,7 @@ def work(todo, done, references, results, modules, options, say):
             for number, reference in references.items():
                 self_test(reference, crew, judge.judge, options)
                 log.info("chapter %s: the reference passes, the blank notebook does not", number)
-                say("tested", number)
+                on_event("tested", number)
             shared = {number: crew.share(reference.asked) for number, reference in references.items()}
             jobs = ((task, shared[task[0].chapter], job(task[0].path, task[1], options)) for task in todo)
             for task, report in crew.run(jobs):
@@ -325,7 +325,7 @@ def work(todo, done, references, results, modules, options, say):
                 log.info("%r, chapter %s: %s, %.1f s %s", task[0].student, task[0].chapter, result["status"],
                          result["seconds"], layout.printable(result["reason"]))  # fmt: skip
                 done.append(result)
-                say("graded", result)
+                on_event("graded", result)
     except (ClusterError, ResultsError) as error:
         raise GraderError(str(error)) from None
 

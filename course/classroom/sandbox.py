@@ -1,4 +1,4 @@
-"""The wall: a zygote in bubblewrap, and kernels forked from it, as the grader sees them."""
+"""The sandbox: a fork server in bubblewrap, and kernels forked from it, as the grader sees them."""
 
 import json
 import os
@@ -65,9 +65,9 @@ def available():
 
 
 def command(connections, worker, modules):
-    """The command that starts a zygote: bubblewrap, and as root also setpriv to be root no longer."""
+    """The command that starts a fork server: bubblewrap, and as root also setpriv to be root no longer."""
     venv, base = Path(sys.prefix), Path(sys.base_prefix)
-    python = [str(venv / "bin" / "python"), "-I", "-m", "course.classroom.zygote", "walled", *modules]
+    python = [str(venv / "bin" / "python"), "-I", "-m", "course.classroom.fork_server", "sandboxed", *modules]
     words = [
         shutil.which("bwrap"),
         "--die-with-parent",
@@ -128,8 +128,8 @@ def environment():
     }
 
 
-class Zygote:
-    """A running zygote, as the grader talks to it. A context manager; leaving it ends every kernel."""
+class ForkServer:
+    """A running fork server, as the grader talks to it. A context manager; leaving it ends every kernel."""
 
     def __init__(self, worker=0, modules=("keras",), limits=None, sandboxed=True):
         self.limits = limits or Limits()
@@ -150,7 +150,7 @@ class Zygote:
         else:
             if self.owner:
                 raise SandboxError("without a sandbox, nobody's notebook is run as root")
-            words = [sys.executable, "-I", "-m", "course.classroom.zygote", "open", *modules]
+            words = [sys.executable, "-I", "-m", "course.classroom.fork_server", "open", *modules]
         self.process = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
@@ -183,7 +183,7 @@ class Zygote:
         self.close()
 
     def close(self):
-        """End the zygote with every kernel, and remove its folder."""
+        """End the fork server with every kernel, and remove its folder."""
         self.process.kill()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self.log):
@@ -191,7 +191,7 @@ class Zygote:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def ask(self, **request):
-        """Send a request, and return its answer. Raises SandboxError where the zygote is gone or refuses."""
+        """Send a request, and return its answer. Raises SandboxError where the fork server is gone or refuses."""
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
@@ -223,20 +223,20 @@ class Zygote:
 
 
 class SandboxedKernel(WatchedKernel):
-    """nbval's kernel, forked from a zygote behind the wall. Has the same methods."""
+    """nbval's kernel, forked in the sandbox. Has the same methods."""
 
-    def __init__(self, zygote, questions, limit):
+    def __init__(self, server, questions, limit):
         self.prepare(limit)
-        self.zygote, self.folder = zygote, zygote.slot(questions)
-        run = "/run/kernel" if zygote.sandboxed else str(self.folder)
+        self.server, self.folder = server, server.slot(questions)
+        run = "/run/kernel" if server.sandboxed else str(self.folder)
         inside = {"ip": f"{run}/s", "transport": "ipc", "key": secrets.token_hex(16).encode()}
         outside = inside | {"ip": str(self.folder / "s")}
         numbers = dict(zip(("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"), range(1, 6)))
         write_connection_file(str(self.folder / "kernel.json"), **inside, **numbers)
-        if zygote.owner:
+        if server.owner:
             for path in (self.folder, *self.folder.iterdir()):
-                os.chown(path, zygote.owner, zygote.owner)
-        self.km = _Remote(zygote, self.folder.name if zygote.sandboxed else str(self.folder))
+                os.chown(path, server.owner, server.owner)
+        self.km = _Remote(server, self.folder.name if server.sandboxed else str(self.folder))
         self.kc = BlockingKernelClient()
         self.kc.load_connection_info(outside | numbers)
         self.kc.context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
@@ -261,21 +261,21 @@ class SandboxedKernel(WatchedKernel):
 
 
 class _Remote:
-    """The part of a KernelManager that nbval uses, for a kernel that the zygote has forked."""
+    """The part of a KernelManager that nbval uses, for a kernel that the fork server has forked."""
 
     why = ""  # it is no longer alive, where that is known
 
-    def __init__(self, zygote, slot):
-        self.zygote = zygote
-        self.pid = zygote.ask(do="fork", slot=slot, limits=asdict(zygote.limits))["pid"]
+    def __init__(self, server, slot):
+        self.server = server
+        self.pid = server.ask(do="fork", slot=slot, limits=asdict(server.limits))["pid"]
 
     def is_alive(self):
-        told = self.zygote.ask(do="alive", pid=self.pid)
+        told = self.server.ask(do="alive", pid=self.pid)
         self.why = told.get("why", "")
         return told["alive"]
 
     def interrupt_kernel(self):
-        self.zygote.ask(do="interrupt", pid=self.pid)
+        self.server.ask(do="interrupt", pid=self.pid)
 
     def shutdown_kernel(self, now=True):
-        self.zygote.ask(do="kill", pid=self.pid)
+        self.server.ask(do="kill", pid=self.pid)

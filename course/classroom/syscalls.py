@@ -79,7 +79,7 @@ def program(machine):
     # clone3 hides its flags behind a pointer; told that it does not exist, the C library takes clone.
     lines += [(EQUAL, 0, 1, CLONE3), (RETURN, 0, 0, REFUSE | errno.ENOSYS)]
     lines += [(EQUAL, 0, 3, numbers["clone"]), (LOAD, 0, 0, ARGUMENTS[0]), (ANY_BIT, 0, 1, NEW_NAMESPACES), refuse]
-    # A socket's buffer may not grow: what stands in it is nobody's memory, see `zygote.kept_for`.
+    # A socket's buffer may not grow: what stands in it is nobody's memory, see `fork_server.kept_for`.
     lines += [(LOAD, 0, 0, NUMBER), (EQUAL, 0, 6, numbers["setsockopt"]), (LOAD, 0, 0, ARGUMENTS[1])]
     lines += [(EQUAL, 0, 4, SOL_SOCKET), (LOAD, 0, 0, ARGUMENTS[2]), (EQUAL, 1, 0, SO_SNDBUF), (EQUAL, 0, 1, SO_RCVBUF)]
     lines += [refuse]

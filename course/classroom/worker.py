@@ -1,4 +1,4 @@
-"""A worker: a process that runs one submission after the other with nbval, its kernels behind the wall.
+"""A worker: a process that runs one submission after the other with nbval, its kernels in the sandbox.
 
 It reads a job per line on its standard input and writes a report per line on its standard output. It knows the
 questions but not the key: what it reports is what came out of the sandbox, for the grader to judge.
@@ -19,7 +19,7 @@ from course.exercises import keys
 from course.exercises.asking import MIME
 from course.grading import plugin, running, submission
 
-MEMORY_MB = 2000  # of this process, which is not walled in: to read a notebook of 50 MB takes half of it
+MEMORY_MB = 2000  # of this process, which is in no sandbox: to read a notebook of 50 MB takes half of it
 HANDED_OVER = "what the check handed over is no result"
 
 
@@ -73,13 +73,13 @@ class SealedNotebook(plugin.GradedNotebook):
     """A submission, assembled with the sealed reference."""
 
     cell_kind = property(lambda self: SealedCell)
-    job = cells = zygote = deadline = secret = None
+    job = cells = server = deadline = secret = None
 
     def assembly(self):
         return assemble(self.job, self.cells)
 
     def start_kernel(self):
-        self.kernel = sandbox.SandboxedKernel(self.zygote, self.job.questions(self.secret), self.limit)
+        self.kernel = sandbox.SandboxedKernel(self.server, self.job.questions(self.secret), self.limit)
 
 
 class SealedCell(plugin.GradedCell):
@@ -88,7 +88,7 @@ class SealedCell(plugin.GradedCell):
     evidence = None
     rest = False  # whether the time for all cells together, and not that for one, is its limit
 
-    def patience(self, asked):
+    def cell_timeout(self, asked):
         left = max(self.parent.deadline - time.monotonic(), 0.01)
         self.rest = left < self.parent.job.cell_seconds
         return min(self.parent.job.cell_seconds, left)
@@ -157,14 +157,14 @@ class _Collect:
     """The pytest plugin of one run: makes the notebook, keeps what came out. secret: whether the class's cases are
     asked, or those that everybody sees."""
 
-    def __init__(self, job, cells, zygote, secret):
-        self.job, self.cells, self.zygote, self.secret, self.report = job, cells, zygote, secret, Report()
+    def __init__(self, job, cells, server, secret):
+        self.job, self.cells, self.server, self.secret, self.report = job, cells, server, secret, Report()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collect_file(self, file_path, parent):
         yield
         notebook = SealedNotebook.from_parent(parent, path=file_path)
-        notebook.job, notebook.cells, notebook.zygote = self.job, self.cells, self.zygote
+        notebook.job, notebook.cells, notebook.server = self.job, self.cells, self.server
         notebook.secret = self.secret
         notebook.deadline = time.monotonic() + self.job.seconds
         return [notebook]
@@ -191,18 +191,18 @@ class _Collect:
             self.report.reason = f"{item.name}: {call.excinfo.type.__name__}: {str(call.excinfo.value)[:800]}"
 
 
-def run(job, zygote):
+def run(job, server):
     """Run one job in this process; a Report."""
     began = time.monotonic()
     try:
         cells = submission.read_cells(job.path)
     except submission.BadNotebook as error:
         return Report("invalid", str(error))
-    report = _ask(job, cells, zygote, secret=False)
+    report = _ask(job, cells, server, secret=False)
     handed_over = [number for number, one in report.exercises.items() if one["state"] == "passed"]
     secret = Report()
     if report.status == "ran" and handed_over:
-        secret = _ask(replace(job, exercises=handed_over), cells, zygote, secret=True)
+        secret = _ask(replace(job, exercises=handed_over), cells, server, secret=True)
         report.status, report.reason = secret.status, secret.reason
     for number, one in report.exercises.items():
         one["secret"] = secret.exercises.get(number)
@@ -210,9 +210,9 @@ def run(job, zygote):
     return report
 
 
-def _ask(job, cells, zygote, secret):
+def _ask(job, cells, server, secret):
     """The Report on a job's exercises, with the cases of one kind, in a kernel of its own."""
-    collector = _Collect(job, cells, zygote, secret)
+    collector = _Collect(job, cells, server, secret)
     # On a file of its own making: the submission itself is only ever read as data.
     printed = running.run(collector, prefix=folders.prefix("grading"))
     report = collector.report
@@ -222,12 +222,12 @@ def _ask(job, cells, zygote, secret):
 
 
 def main():
-    """Obey: the first message sets the worker up, each further one is a job."""
+    """Serve jobs from the standard input: the first message sets the worker up, each further one is a job."""
     answer, told = processes.answerer(), processes.messages()
     setup = next(told)
     limits = sandbox.Limits(**setup["limits"])
     try:
-        zygote = sandbox.Zygote(setup["worker"], setup["modules"], limits, setup["sandboxed"])
+        server = sandbox.ForkServer(setup["worker"], setup["modules"], limits, setup["sandboxed"])
     except sandbox.SandboxError as error:  # every job is told why
         for _ in told:
             answer(Report("fault", str(error)).__dict__)
@@ -235,14 +235,14 @@ def main():
     with contextlib.suppress(ValueError, OSError):  # a lower limit may be there already
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_MB * 2**20, hard))
-    with zygote:
+    with server:
         for job in told:
             try:
-                report = run(Job(**job), zygote)
+                report = run(Job(**job), server)
             except Exception as error:
                 report = Report("fault", f"{type(error).__name__}: {error}")
             answer(report.__dict__)
-            if zygote.process.poll() is not None:
+            if server.process.poll() is not None:
                 break
 
 

@@ -21,8 +21,8 @@ class GradingError(Exception):
 class _Collector:
     """A pytest plugin that keeps the verdicts and whatever went wrong outside of them."""
 
-    def __init__(self, path, say):
-        self.path, self.verdicts, self.problems, self.say = path, [], [], say
+    def __init__(self, path, on_event):
+        self.path, self.verdicts, self.problems, self.on_event = path, [], [], on_event
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collect_file(self, file_path, parent):
@@ -39,18 +39,18 @@ class _Collector:
         verdict = getattr(item, "verdict", None)
         if call.when == "call" and verdict and verdict not in self.verdicts:
             self.verdicts.append(verdict)
-            self.say(verdict)
+            self.on_event(verdict)
         elif call.excinfo and (call.when != "call" or getattr(item, "role", "") in ("definition", "check")):
             said = f"{item.name}: {item.repr_failure(call.excinfo)}"
             self.problems.append(getattr(item.parent, "broken", "") or said)
 
 
-def grade(path, seconds=None, say=lambda verdict: None):
+def grade(path, seconds=None, on_event=lambda verdict: None):
     """Grade a learner's notebook; the list of Verdicts, one per exercise, in order.
 
     path: the notebook; its name begins with the chapter's number. seconds: a cell's time limit, else the plugin's.
-    say: called with each Verdict as it is made. The file is only read. Raises GradingError where the notebook cannot
-    be graded, with a reason for its owner, and where the grader itself fails.
+    on_event: called with each Verdict as it is made. The file is only read. Raises GradingError where the notebook
+    cannot be graded, with a reason for its owner, and where the grader itself fails.
     """
     path = Path(path)
     if not path.exists():
@@ -64,7 +64,7 @@ def grade(path, seconds=None, say=lambda verdict: None):
         key = keys.load(chapter)
     except keys.BadKey as error:
         raise GradingError(str(error)) from None
-    collector = _Collector(path.resolve(), say)
+    collector = _Collector(path.resolve(), on_event)
     printed = running.run(collector, *(["--nbval-cell-timeout", str(seconds)] if seconds else []))
     if collector.problems:
         raise GradingError("\n".join(dict.fromkeys(collector.problems)))

@@ -40,7 +40,7 @@ class KernelGone(RuntimeError):
     """The kernel's process ended while a cell ran."""
 
 
-class Flood(RuntimeError):
+class OutputLimitError(RuntimeError):
     """A cell printed more than it may."""
 
 
@@ -121,7 +121,7 @@ class WatchedKernel(RunningKernel):
         self.bytes += MESSAGE_BYTES + len(str(message["content"])) + sum(map(len, message["buffers"]))
         message["buffers"] = []  # of a widget's pictures and the like: nobody looks at them
         if self.limit and self.bytes > self.limit:
-            raise Flood(f"it printed more than {self.limit // 1_000_000} MB: take out the print")
+            raise OutputLimitError(f"it printed more than {self.limit // 1_000_000} MB: take out the print")
         message["content"] = tidy(message["msg_type"], message["content"])
         return message
 
@@ -129,7 +129,7 @@ class WatchedKernel(RunningKernel):
         """Why the process is gone, as far as one can tell."""
         return PROCESS_ENDED
 
-    def quietly(self, code, seconds=CELL_SECONDS):
+    def execute_silently(self, code, seconds=CELL_SECONDS):
         """Run code that is not a cell's, and wait for it; raises RuntimeError where it fails."""
         self.await_reply(self.kc.execute(code, silent=True, store_history=False), timeout=seconds)
         if self.reply.get("status") != "ok":
@@ -267,8 +267,8 @@ class GradedNotebook(CourseNotebook):
             self.kernel.stop()
         self.start_kernel()
         for source in self.definitions:
-            self.kernel.quietly(source)
-        self.kernel.quietly(SNAPSHOT)
+            self.kernel.execute_silently(source)
+        self.kernel.execute_silently(SNAPSHOT)
         self.timed_out = False
 
 
@@ -287,7 +287,7 @@ class GradedCell(CourseCell):
     def runtest(self):
         began, option = time.monotonic(), self.config.option
         asked = option.nbval_cell_timeout
-        option.nbval_cell_timeout = self.patience(asked)
+        option.nbval_cell_timeout = self.cell_timeout(asked)
         try:
             if self.parent.broken:
                 self.fail(self.parent.broken)
@@ -304,7 +304,7 @@ class GradedCell(CourseCell):
         """Run the lesson's definitions; where they fail, nothing after them can be judged."""
         try:
             super().runtest()
-            self.parent.kernel.quietly(SNAPSHOT)
+            self.parent.kernel.execute_silently(SNAPSHOT)
         except (nbval.NbCellError, RuntimeError, Empty) as error:
             why = self.explain(error)
             self.parent.broken = (
@@ -313,7 +313,7 @@ class GradedCell(CourseCell):
             )
             self.fail(self.parent.broken)
 
-    def patience(self, asked):
+    def cell_timeout(self, asked):
         """Seconds that this cell may take, where nbval was asked for `asked`."""
         return CELL_SECONDS if asked == NBVAL_SECONDS else asked
 
@@ -402,7 +402,7 @@ class GradedCell(CourseCell):
             # A bad magic, or a replaced showtraceback, fails without a word on iopub.
             if reply.get("status") != "ok" and not self.options["check_exception"]:
                 raise nbval.NbCellError(self.cell_num, f"{reply.get('ename')}: {reply.get('evalue')}", self.cell.source)
-        except (KernelGone, Flood) as error:
+        except (KernelGone, OutputLimitError) as error:
             notebook.fresh_kernel()
             raise Ended(self.cell_num, str(error), self.cell.source) from None
         except nbval.NbCellError as error:
@@ -418,11 +418,11 @@ class GradedCell(CourseCell):
         """Have the kernel as the lesson's definitions left it, a fresh one where an earlier answer has ended it."""
         notebook = self.parent
         try:
-            notebook.kernel.quietly(RESTORE, RESTORE_SECONDS)
+            notebook.kernel.execute_silently(RESTORE, RESTORE_SECONDS)
         except (RuntimeError, AttributeError, Empty, ValueError):  # dead, stopped by nbval, deaf, or talking nonsense
             notebook.fresh_kernel()
             if self.role == "check" and self.exercise not in notebook.crashes:
-                notebook.kernel.quietly(notebook.answers[self.exercise].source)
+                notebook.kernel.execute_silently(notebook.answers[self.exercise].source)
 
     def judge(self, error, crash):
         """(state, message, hint) of a check that did not pass."""

@@ -263,7 +263,7 @@ def test_a_chapter_that_is_no_text_is_named(course):
 def test_a_new_chapter_builds_as_it_stands(course):
     path = skeleton.write_new("91_new_idea")
     said = []
-    assert build.build(chapters.read_chapter(path), say=said.append)
+    assert build.build(chapters.read_chapter(path), on_event=said.append)
     sizes = ("words", "figures", "terms")
     assert not [line for line in said if line.startswith("note") and not any(size in line for size in sizes)]
     for name, words in (("91_again", "there is a chapter 91 already"), ("9_x", "is no name"), ("92_X", "is no name")):

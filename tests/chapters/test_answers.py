@@ -5,7 +5,6 @@ import contextlib
 import io
 import linecache
 import os
-import time
 import warnings
 
 import pytest
@@ -85,14 +84,10 @@ def test_code_to_mend_is_wrong_once_it_is_touched(changed, world):
 
 def test_each_exercise_can_be_worked_on_after_a_restart(changed, capsys):
     """A namespace with nothing in it stands for a kernel that has just been started."""
-    import keras  # noqa: F401  # not counted: a lesson loads it too
-
     for number, source in answers(changed).items():
         names = {"__name__": "__main__"}
         exec("from course import check, resume", names)
-        began = time.process_time()
         exec(f'resume("{changed.number}")', names)
-        assert time.process_time() - began < 3
         check = next(
             c.source for c in changed.cells if c.metadata.get("course") == {"role": "check", "exercise": number}
         )

@@ -64,7 +64,8 @@ class Hostile:
     answers, with_files = {}, False
 
     @pytest.fixture(scope="class", params=["as whoever runs this", "as an ordinary user"])
-    def graded(self, request, built_small):
+    @classmethod
+    def graded(cls, request, built_small):
         """The class, graded."""
         ordinary = request.param == "as an ordinary user"
         if ordinary and os.geteuid() != 0:
@@ -93,12 +94,12 @@ class Hostile:
                 "98765": SLEEP,
             }
             tried = {}
-            for name, (source, allowed) in attacks(self.answers, request.param).items():
+            for name, (source, allowed) in attacks(cls.answers, request.param).items():
                 for word, value in own.items():
                     source = source.replace(word, str(value))
                 tried[name] = source, allowed
                 write(folder / name.replace("/", "_"), {NAME: with_answer(built_small, source)})
-            broken = files(built_small) if self.with_files and not ordinary else {}
+            broken = files(built_small) if cls.with_files and not ordinary else {}
             for name, (contents, _, _) in broken.items():
                 write(folder / name, contents)
             if ordinary:
@@ -148,7 +149,7 @@ class Hostile:
     def test_nothing_outlives_its_submission(self, graded):
         left = subprocess.run(["pgrep", "-f", f"sleep {SLEEP}"], capture_output=True, text=True).stdout
         assert not left, f"processes left behind: {left}"
-        assert not [one for one in psutil.process_iter() if says(one, "course.classroom.zygote") and is_left(one)]
+        assert not [one for one in psutil.process_iter() if says(one, "course.classroom.fork_server") and is_left(one)]
 
     def test_broken_files_are_told_apart(self, graded):
         results, listed = graded.results, " ".join(graded.unread)
@@ -237,10 +238,10 @@ def says(process, word):
         return word in " ".join(process.cmdline())
 
 
-def is_left(zygote):
+def is_left(server):
     """Whether the worker that began it is gone; another test beside this one may have a class being graded."""
     with contextlib.suppress(psutil.Error):
-        return not any(says(parent, "course.classroom.worker") for parent in zygote.parents())
+        return not any(says(parent, "course.classroom.worker") for parent in server.parents())
 
 
 if __name__ == "__main__":  # started by the fixture as another user

@@ -27,7 +27,7 @@ def world(small, tmp_path, monkeypatch):
     (tmp_path / "seed").write_text("a secret of the class's own")
     make = keying.make
 
-    def work(todo, done, references, results, modules, options, say):
+    def work(todo, done, references, results, modules, options, on_event):
         for one, wanted, _, digest in todo:
             events.append(one.student)
             rows = [
@@ -106,11 +106,11 @@ def test_the_lines_stand_where_output_is_piped_and_nowhere_else(world, tmp_path,
     grade, _ = world
     work = runner.work
 
-    def told(todo, done, references, results, modules, options, say):
-        say("tested", "90")
-        work(todo, done, references, results, modules, options, say)
+    def told(todo, done, references, results, modules, options, on_event):
+        on_event("tested", "90")
+        work(todo, done, references, results, modules, options, on_event)
         for result in done:
-            say("graded", result)
+            on_event("graded", result)
 
     monkeypatch.setattr(runner, "work", told)
     _, said = grade(terminal=terminal)

@@ -83,12 +83,12 @@ def test_a_sandbox_that_is_denied_is_said_with_the_way_out(tmp_path, monkeypatch
 
 @walled
 def test_a_kernel_that_cannot_be_made_harms_no_other():
-    with sandbox.Zygote(modules=["numpy"], limits=WALL) as zygote:
+    with sandbox.ForkServer(modules=["numpy"], limits=WALL) as server:
         with pytest.raises(sandbox.SandboxError):
-            zygote.ask(do="fork", slot="nowhere", limits=vars(WALL))
-        kernel = sandbox.SandboxedKernel(zygote, {}, None)
-        assert zygote.folder.stat().st_mode & 0o077 == 0 and kernel.folder.stat().st_mode & 0o077 == 0
-        kernel.quietly("x = 1", 30)
+            server.ask(do="fork", slot="nowhere", limits=vars(WALL))
+        kernel = sandbox.SandboxedKernel(server, {}, None)
+        assert server.folder.stat().st_mode & 0o077 == 0 and kernel.folder.stat().st_mode & 0o077 == 0
+        kernel.execute_silently("x = 1", 30)
         kernel.kc.execute("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
         kernel.kc.execute("import ctypes; ctypes.string_at(0)")
         while kernel.is_alive():
@@ -122,8 +122,8 @@ for number in range(10):
 @walled
 @pytest.mark.parametrize("code", [PAGE_TABLES, SOCKETS], ids=["page tables", "sockets"])
 def test_what_the_system_keeps_for_a_kernel_is_memory_of_its(code):
-    with sandbox.Zygote(modules=["numpy"], limits=dataclasses.replace(WALL, memory_mb=400)) as zygote:
-        kernel = sandbox.SandboxedKernel(zygote, {}, None)
+    with sandbox.ForkServer(modules=["numpy"], limits=dataclasses.replace(WALL, memory_mb=400)) as server:
+        kernel = sandbox.SandboxedKernel(server, {}, None)
         kernel.kc.execute(f"{code}\nimport time; time.sleep(20)")
         while kernel.is_alive():
             with contextlib.suppress(Empty):

@@ -1,7 +1,6 @@
 """Answers that are alike: copies in every disguise are found, what the exercise forces is not, no source does harm."""
 
 import random
-import time
 
 import pytest
 
@@ -173,17 +172,23 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_sources_take_a_moment_and_are_named(kind):
-    notes, began = [], time.process_time()
+def test_hostile_sources_are_named(kind):
+    notes = []
     found = pairs({"anna": ORIGINAL, "ben": ORIGINAL, "mallory": HOSTILE[kind], "moe": HOSTILE[kind]}, {}, notes.append)
-    assert time.process_time() - began < 3
     assert [(p.first, p.second) for p in found if p.first == "anna"] == [("anna", "ben")]
     assert all("not compared" in note and note.endswith(": mallory, moe") for note in notes)
     if kind not in ("deep lists", "long sum", "long attribute", "many decorators"):
         assert len(notes) == 1
 
 
-def test_a_class_of_500_quickly(seed):
+def test_few_pairs_of_a_class_of_500_are_looked_at_closely(seed, monkeypatch):
+    looked_at, candidates = [], similarity._candidates
+
+    def counted(distinct):
+        looked_at.append(candidates(distinct))
+        return looked_at[-1]
+
+    monkeypatch.setattr(similarity, "_candidates", counted)
     rng = random.Random(seed)
     results = []
     for i in range(500):
@@ -193,9 +198,9 @@ def test_a_class_of_500_quickly(seed):
         if i % 100 == 1:
             answers["3.2"] = OTHER
         results.append({"student": f"s{i}", "chapter": "03", "answers": answers})
-    began = time.process_time()
     found = similar_pairs(results, {f"3.{e}": REFERENCE for e in range(1, 4)})
-    assert time.process_time() - began < 5
+    print([len(pairs) for pairs in looked_at])
+    assert len(looked_at) == 3 and all(len(pairs) < 0.05 * 500 * 499 / 2 for pairs in looked_at)
     assert len(found) == 20 * 19 // 2 + 5 * 4 // 2 and {p.exercise for p in found} == {"3.1", "3.2"}
 
 

@@ -84,14 +84,11 @@ def test_grading_records_and_status_tells(own, small):
     graded = course("grade")
     assert graded.returncode == 1 and "2 of 3 exercises right, 2 of 4 points." in graded.stdout, graded.stderr
     assert kinds(own) == ["wrong", "solved", "solved"]
-    began = time.perf_counter()
     told = course("status")
-    seconds = time.perf_counter() - began
     assert "90  Adding  ✗ ✓ ✓" in told.stdout and "2 of 3 solved, 1 wrong" in told.stdout, told.stdout
     assert "Next: exercise 90.1, which is not right yet, in 90_adding." in told.stdout
     assert "✗ wrong" in course("status", "90").stdout
     assert course("status", "91").returncode == 2
-    assert seconds < 1 or os.getloadavg()[0] > (os.cpu_count() or 1), f"status took {seconds:.1f} s"
     put_back = course("reset", "90.1")
     assert put_back.returncode == 0 and "What was there is in" in put_back.stdout, put_back.stderr
     assert kinds(own) == ["open", "solved", "solved"]

@@ -3,8 +3,8 @@
 Loading TensorFlow takes seconds, a fork milliseconds. Each kernel gets namespaces of its own (user, mount, process,
 IPC, host name, and a network in which not even the loopback is up), an empty temporary folder and home, limits, and no
 capability; it sees no other process, and dies with all it started when its first process is killed. Nothing that it can
-write to is there for the next one. The zygote only ever imports: no operation runs in it, so that its threads' state
-may be forked.
+write to is there for the next one. The fork server only ever imports: no operation runs in it, so that its threads'
+state may be forked.
 
 It is told what to do in lines of JSON on its standard input, and answers each with one line on its standard output:
 
@@ -47,7 +47,7 @@ def _mount(source, target, kind, flags, options=""):
     call(libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()))
 
 
-def private_world(slot, limits):
+def enter_namespaces(slot, limits):
     """Give this process, and those it forks, namespaces and folders of their own. For a process with one thread."""
     uid, gid = os.getuid(), os.getgid()
     call(libc.unshare(NEW_NAMESPACES))
@@ -122,7 +122,7 @@ def family(first):
     return found
 
 
-def set_limits(limits, walled):
+def set_limits(limits, sandboxed):
     """Set this process's limits, for good. Outside of a user namespace the number of processes counts all that the
     user runs, and is left alone."""
     seconds = limits["cpu_seconds"]
@@ -135,7 +135,7 @@ def set_limits(limits, walled):
         "RLIMIT_MEMLOCK": 0,
         "RLIMIT_MSGQUEUE": 0,
     }
-    if walled:
+    if sandboxed:
         wanted["RLIMIT_NPROC"] = limits["processes"]
     for name, value in wanted.items():
         if hasattr(resource, name):  # macOS has not all of them
@@ -163,7 +163,7 @@ def start_kernel(connection_file):
 
 
 def close_everything():
-    """Leave the forked process nothing of the zygote's: standard streams to nowhere, all other files closed."""
+    """Leave the forked process nothing of the fork server's: standard streams to nowhere, all other files closed."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
@@ -171,27 +171,28 @@ def close_everything():
     sys.stdin, sys.stdout, sys.stderr = (open(n, mode) for n, mode in ((0, "r"), (1, "w"), (2, "w")))
 
 
-def fork_kernel(slot, limits, walled):
-    """Fork the keeper of a new world and, in it, the kernel. Returns (keeper's pid, kernel's pid as seen from here).
+def fork_kernel(slot, limits, sandboxed):
+    """Fork a supervisor, the first process of new namespaces, and, in these, the kernel. Returns (supervisor's pid,
+    kernel's pid as seen from here). Raises OSError where the kernel does not start.
 
-    walled: whether this process is in bubblewrap. Without, the kernel gets limits, but no world of its own, and slot
+    sandboxed: whether this process is in bubblewrap. Without, the kernel gets limits, but no namespaces, and slot
     is the path of its folder.
     """
     reading, writing = os.pipe()
-    keeper = os.fork()
-    if keeper:
+    supervisor = os.fork()
+    if supervisor:
         os.close(writing)
         with os.fdopen(reading) as stream:
             told = stream.read()
         if not told.startswith("pid "):
-            os.waitpid(keeper, 0)
+            os.waitpid(supervisor, 0)
             raise OSError(told or "the kernel could not be started")
-        return keeper, int(told[4:])
+        return supervisor, int(told[4:])
     kernel = None
     try:
-        run, home = (RUN, HOME) if walled else (slot, f"{slot}/home")
-        if walled:
-            private_world(slot, limits)
+        run, home = (RUN, HOME) if sandboxed else (slot, f"{slot}/home")
+        if sandboxed:
+            enter_namespaces(slot, limits)
         else:
             os.mkdir(home)
         kernel = os.fork()
@@ -202,20 +203,20 @@ def fork_kernel(slot, limits, walled):
                 HOME=home, TMPDIR=home, IPYTHONDIR=f"{home}/.ipython", COURSE_QUESTIONS=f"{run}/questions"
             )
             close_everything()
-            set_limits(limits, walled)
-            if walled:
+            set_limits(limits, sandboxed)
+            if sandboxed:
                 call(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
                 give_up_rights()
                 refuse_calls()
             start_kernel(f"{run}/kernel.json")
         # The kernel makes its sockets in RUN; then nothing more may be written there, for RUN is the grader's disk.
-        # The keeper does this, being the one that still has the right to.
+        # The supervisor does this, being the one that still has the right to.
         deadline = time.monotonic() + START_SECONDS
         while sum(name.startswith("s-") for name in os.listdir(run)) < 5:
             if os.waitpid(kernel, os.WNOHANG)[0] or time.monotonic() > deadline:
                 raise OSError("the kernel ended before it began")
             time.sleep(0.005)
-        if walled:
+        if sandboxed:
             _mount("none", RUN, "none", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
         os.write(writing, f"pid {kernel}".encode())
         close_everything()
@@ -226,18 +227,18 @@ def fork_kernel(slot, limits, walled):
             os.kill(kernel, signal.SIGKILL)
         os.write(writing, f"{type(error).__name__}: {error}".encode())
     finally:
-        os._exit(1)  # whatever happened: a forked process must not go on as the zygote
+        os._exit(1)  # whatever happened: a forked process must not go on as the fork server
 
 
-def main(walled, modules):
-    """Import, say so, and obey until the standard input ends."""
+def main(sandboxed, modules):
+    """Import the modules, report it, and handle requests until the standard input ends."""
     for name in modules:
         importlib.import_module(name)
     import ipykernel.ipkernel  # noqa: F401
     import ipykernel.kernelapp  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
 
-    kernels = Kernels(walled)
+    kernels = Kernels(sandboxed)
     reply({"ready": True, "package": os.path.dirname(os.path.dirname(os.path.abspath(__file__)))})
     while True:
         while not select.select([0], [], [], WATCH_SECONDS if kernels.running else 1.0)[0]:
@@ -247,7 +248,7 @@ def main(walled, modules):
             break
         kernels.look_after()
         try:
-            reply(kernels.obey(json.loads(line)))
+            reply(kernels.handle(json.loads(line)))
         except OSError as error:
             reply({"error": str(error)})
     for kernel in list(kernels.running):
@@ -255,16 +256,17 @@ def main(walled, modules):
 
 
 class Kernels:
-    """The kernels of a zygote. running: by kernel's pid, (its keeper's pid, its limits). ended: by pid, why it did."""
+    """The kernels of a fork server. running: by kernel's pid, (its supervisor's pid, its limits). ended: by pid,
+    why it did."""
 
-    def __init__(self, walled):
-        self.walled, self.running, self.ended = walled, {}, {}
+    def __init__(self, sandboxed):
+        self.sandboxed, self.running, self.ended = sandboxed, {}, {}
 
-    def obey(self, request):
+    def handle(self, request):
         """Do what a request says, and return the answer to it."""
         if request["do"] == "fork":
-            keeper, kernel = fork_kernel(request["slot"], request["limits"], self.walled)
-            self.running[kernel] = keeper, request["limits"]
+            supervisor, kernel = fork_kernel(request["slot"], request["limits"], self.sandboxed)
+            self.running[kernel] = supervisor, request["limits"]
             self.ended.clear()  # asked for no more: a worker has one kernel at a time
             return {"pid": kernel}
         pid = request["pid"]
@@ -279,12 +281,12 @@ class Kernels:
 
     def look_after(self):
         """Forget the kernels that have ended, and end those that use too much memory."""
-        for kernel, (keeper, limits) in list(self.running.items()):
-            ended, status = os.waitpid(keeper, os.WNOHANG)
+        for kernel, (supervisor, limits) in list(self.running.items()):
+            ended, status = os.waitpid(supervisor, os.WNOHANG)
             if ended:
                 del self.running[kernel]
                 self.ended[kernel] = WHY.get(os.waitstatus_to_exitcode(status), "")
-            elif self.walled and memory_of(kernel, limits["memory_mb"]) > limits["memory_mb"]:
+            elif self.sandboxed and memory_of(kernel, limits["memory_mb"]) > limits["memory_mb"]:
                 self.end(kernel)
                 self.ended[kernel] = f"it used more than {limits['memory_mb']} MB of memory"
 
@@ -306,4 +308,4 @@ def reply(message):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] == "walled", sys.argv[2:])
+    main(sys.argv[1] == "sandboxed", sys.argv[2:])
