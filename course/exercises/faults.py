@@ -5,14 +5,10 @@ booleans does not in an answer that gives none, the mutant is none.
 """
 
 import ast
-from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 
 from course.exercises.kinds import kind
-
-Change = Callable[[Any], Any]  # gives NotImplemented where there is nothing to change
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
@@ -21,16 +17,15 @@ class Faults:
     """The functions for one mutant, and what it remembers. idle: whether none of those that look for something to
     change has found it yet, or None where there is no such function in it."""
 
-    def __init__(self) -> None:
-        self.kept: dict[str, Any] = {}
-        self.idle: bool | None = None
+    def __init__(self):
+        self.kept, self.idle = {}, None
 
-    def __getattr__(self, name: str) -> Callable[[Any], Any]:
+    def __getattr__(self, name):
         if name not in CHANGES and name not in FORMS:
             raise AttributeError(name)
         return lambda result: self._walked({**CHANGES, **FORMS}[name], result)
 
-    def _walked(self, change: Change, value: Any) -> Any:
+    def _walked(self, change, value):
         """A result with a change made to each number and array in it, containers apart, and to these as a whole."""
         self.idle = self.idle is not False
         if isinstance(value, dict):
@@ -43,15 +38,15 @@ class Faults:
         self.idle = False
         return new
 
-    def keep(self, name: str, value: Any) -> Any:
+    def keep(self, name, value):
         """The first value that was given under this name."""
         return self.kept.setdefault(name, value)
 
-    def random(self, generator: object) -> np.random.Generator | None:
+    def random(self, generator):
         """Chance that nobody can repeat, in place of a generator or a seed."""
         return None if isinstance(generator, int) else np.random.default_rng()
 
-    def spoil(self, argument: Any) -> None:
+    def spoil(self, argument):
         """Change an array or list in place, or the arrays in a container, as far as it can be."""
         self.idle = self.idle is not False
         if isinstance(argument, np.ndarray) and argument.size and argument.flags.writeable:
@@ -64,28 +59,28 @@ class Faults:
             for item in argument.values() if isinstance(argument, dict) else argument:
                 self.spoil(item)
 
-    def only_first(self, items: Iterable[Any]) -> list[Any]:
+    def only_first(self, items):
         return list(items)[:1]
 
-    def only_last(self, items: Iterable[Any]) -> list[Any]:
+    def only_last(self, items):
         return list(items)[-1:]
 
-    def only_largest(self, items: Iterable[Any]) -> list[Any]:
+    def only_largest(self, items):
         return [max(items)]
 
-    def all_but_first(self, items: Iterable[Any]) -> list[Any]:
+    def all_but_first(self, items):
         return list(items)[1:]
 
-    def all_but_last(self, items: Iterable[Any]) -> list[Any]:
+    def all_but_last(self, items):
         return list(items)[:-1]
 
 
-def _cast(kinds: str, to: type) -> Change:
-    def change(value: Any) -> Any:
+def _cast(kinds, to):
+    def change(value):
         if not kind(value) or kind(value) not in kinds or not np.size(value):
             return NotImplemented
         with np.errstate(all="ignore"):
-            new: np.ndarray = np.asarray(value).astype(to)
+            new = np.asarray(value).astype(to)
         if (kinds, to) == ("f", int) and np.array_equal(new, value):  # whole numbers may stand for floats
             return NotImplemented
         return new if isinstance(value, np.ndarray) else new.item()
@@ -93,7 +88,7 @@ def _cast(kinds: str, to: type) -> Change:
     return change
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value):
     if kind(value) in ("f", "c"):
         new = np.round(value, 2)
         return NotImplemented if np.array_equal(new, value, equal_nan=True) else new
@@ -104,11 +99,11 @@ def _rounded(value: Any) -> Any:
     return NotImplemented
 
 
-def _one_axis_more(value: Any) -> Any:
+def _one_axis_more(value):
     return np.asarray(value)[None] if kind(value) else NotImplemented
 
 
-def _is_tensor(value: Any) -> bool:
+def _is_tensor(value):
     """Whether a value is a tensor of numbers, and neither an array nor one of Keras's symbols."""
     like_one = hasattr(value, "shape") and hasattr(value, "dtype")
     return like_one and not kind(value) and "Keras" not in type(value).__name__
@@ -126,25 +121,25 @@ CHANGES = {
 }
 
 
-def _to_list(value: Any) -> Any:
+def _to_list(value):
     if type(value) is tuple:
         return list(value)
     return value.tolist() if isinstance(value, np.ndarray) and value.ndim else NotImplemented
 
 
-def _to_tuple(value: Any) -> Any:
+def _to_tuple(value):
     return tuple(value) if type(value) is list or (kind(value) and np.ndim(value)) else NotImplemented
 
 
-def _to_float32(value: Any) -> Any:
+def _to_float32(value):
     return np.float32(value) if kind(value) == "f" else NotImplemented
 
 
-def _to_scalar(value: Any) -> Any:
+def _to_scalar(value):
     return np.asarray(value)[()] if kind(value) and not np.ndim(value) else NotImplemented
 
 
-def _to_tensor(value: Any) -> Any:
+def _to_tensor(value):
     if not kind(value) or not np.size(value):
         return NotImplemented
     from keras import ops

@@ -9,21 +9,15 @@ import ast
 import copy
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeGuard, TypeVar
 
 from course.exercises import faults
 
-N = TypeVar("N", bound=ast.AST)
-# The parent, the field, the position in it or None, the node, and its statement.
-Place = tuple[ast.AST, str, int | None, ast.AST, ast.AST]
-
-COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
+COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
-OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
+OPERATORS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.FloorDiv, ast.FloorDiv: ast.Div,
     ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
@@ -56,17 +50,16 @@ class Mutant:
     remembers: bool
 
 
-def mutants(source: str) -> list[Mutant]:
+def mutants(source):
     """The Mutants of the source of a function or class, in order, each different from all others.
 
     A message is emptied only where a docstring says that it names something.
     """
     tree = ast.parse(source)
     index = {id(node): i for i, node in enumerate(ast.walk(tree))}
-    known, found = {ast.unparse(tree)}, []
-    names: Counter[str] = Counter()
+    known, names, found = {ast.unparse(tree)}, Counter(), []
     named = any(NAMED.search(ast.get_docstring(n) or "") for n in ast.walk(tree) if isinstance(n, faults.DOCUMENTED))
-    for parent, field, position, node, statement in _places(tree, tree):
+    for parent, field, position, node, statement in _places(tree, None):
         for fault, new in _planted(node, parent, named):
             twin = copy.deepcopy(tree)
             twins = list(ast.walk(twin))
@@ -87,7 +80,7 @@ def mutants(source: str) -> list[Mutant]:
     return found
 
 
-def with_result(source: str, change: str) -> ast.Module:
+def with_result(source, change):
     """The syntax tree of an answer whose results all go through a function of `faults.Faults`. change: its name."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
@@ -96,7 +89,7 @@ def with_result(source: str, change: str) -> ast.Module:
     return ast.fix_missing_locations(tree)
 
 
-def _places(node: ast.AST, statement: ast.AST) -> Iterator[Place]:
+def _places(node, statement):
     """Every node below one that may be replaced: (parent, field, position in it or None, node, its statement)."""
     for field, value in ast.iter_fields(node):
         if field in ("decorator_list", "annotation", "returns", "ctx"):
@@ -110,25 +103,25 @@ def _places(node: ast.AST, statement: ast.AST) -> Iterator[Place]:
                 yield from _places(child, own)
 
 
-def _is_text(node: ast.AST) -> bool:
+def _is_text(node):
     """Whether a node is a docstring, or another text that stands alone."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _line(node: ast.AST) -> str:
+def _line(node):
     return ast.unparse(node).splitlines()[0]
 
 
-def _short(text: str) -> str:
+def _short(text):
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
-def _changed(node: N, **fields: Any) -> N:
+def _changed(node, **fields):
     """A copy of a node with other fields; what lies below is shared."""
     return type(node)(**{name: value for name, value in ast.iter_fields(node)} | fields)
 
 
-def _planted(node: Any, parent: ast.AST, named: bool) -> Iterator[tuple[str, ast.AST]]:
+def _planted(node, parent, named):
     """The faults that may be planted at a node: (what the fault is, the node to put in its place)."""
     if isinstance(node, ast.stmt):
         yield from _in_statement(node, named)
@@ -151,14 +144,14 @@ def _planted(node: Any, parent: ast.AST, named: bool) -> Iterator[tuple[str, ast
             yield f"'{_short(_line(new))}' for '{_short(_line(node))}'", new
 
 
-def _in_statement(node: ast.stmt, named: bool) -> Iterator[tuple[str, ast.stmt]]:
+def _in_statement(node, named):
     match node:
         case ast.If(test=test, body=body):
             yield f"never '{_short(_line(test))}'", _changed(node, test=ast.Constant(False))
             if not isinstance(body[0], ast.Raise):
                 yield f"always '{_short(_line(test))}'", _changed(node, test=ast.Constant(True))
-        case ast.Raise(exc=ast.Call(args=[_, *_]) as exc) if named:
-            yield "a message that says nothing", _changed(node, exc=_changed(exc, args=[]))
+        case ast.Raise(exc=ast.Call(args=[_, *_])) if named:
+            yield "a message that says nothing", _changed(node, exc=_changed(node.exc, args=[]))
         case ast.For():
             for items in ITEMS:
                 yield items.replace("_", " "), _changed(node, iter=_fault(items, node.iter))
@@ -174,9 +167,9 @@ def _in_statement(node: ast.stmt, named: bool) -> Iterator[tuple[str, ast.stmt]]
             yield "nothing", ast.Pass()
 
 
-def _in_function(node: ast.FunctionDef) -> Iterator[tuple[str, ast.stmt]]:
+def _in_function(node):
     parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    defaults: list[ast.expr | None] = [None] * (len(parameters) - len(node.args.defaults) - len(node.args.kwonlyargs))
+    defaults = [None] * (len(parameters) - len(node.args.defaults) - len(node.args.kwonlyargs))
     defaults += [*node.args.defaults, *node.args.kw_defaults]
     for parameter, default in zip(parameters, defaults):
         name = parameter.arg
@@ -199,7 +192,7 @@ def _in_function(node: ast.FunctionDef) -> Iterator[tuple[str, ast.stmt]]:
             yield f"its result {change.replace('_', ' ')}", _returning(node, change)
 
 
-def _in_expression(node: ast.expr) -> Iterator[ast.expr]:
+def _in_expression(node):
     match node:
         case ast.Compare(left=left, ops=ops, comparators=right):
             for i, op in enumerate(ops):
@@ -241,7 +234,7 @@ def _in_expression(node: ast.expr) -> Iterator[ast.expr]:
                     yield _changed(node, elts=items[:i] + items[i + 1 :])
 
 
-def _in_call(node: ast.Call) -> Iterator[ast.expr]:
+def _in_call(node):
     function, arguments = node.func, node.args
     name = _ending(function)
     if isinstance(function, ast.Attribute) and name in INSTEAD:
@@ -255,62 +248,60 @@ def _in_call(node: ast.Call) -> Iterator[ast.expr]:
         for i in range(len(arguments) - 1):
             exchanged = [*arguments[:i], arguments[i + 1], arguments[i], *arguments[i + 2 :]]
             yield _changed(node, args=exchanged)
-    called_on = function.value if isinstance(function, ast.Attribute) else None
-    if called_on is not None and _ending(called_on) in MODULES:
-        called_on = None
-    if name in DROPPED and (called_on or arguments):
-        yield from [called_on] if called_on else arguments[:2] if name in SYMMETRIC else arguments[:1]
+    method = isinstance(function, ast.Attribute) and _ending(function.value) not in MODULES
+    if name in DROPPED and (method or arguments):
+        yield from [function.value] if method else arguments[:2] if name in SYMMETRIC else arguments[:1]
     elif isinstance(function, ast.Call) and len(arguments) == 1:  # a layer, made and applied
         yield arguments[0]
 
 
-def _ending(node: ast.AST) -> str:
+def _ending(node):
     """The last part of a dotted name, or ""."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _fault(function: str, *arguments: ast.expr) -> ast.Call:
+def _fault(function, *arguments):
     return ast.Call(ast.Attribute(ast.Name("_fault", ast.Load()), function, ast.Load()), list(arguments), [])
 
 
-def _parts(node: ast.FunctionDef) -> tuple[list[ast.stmt], list[ast.stmt]]:
+def _parts(node):
     """The docstring of a function, as a list of statements, and its other statements."""
     at = 1 if _is_text(node.body[0]) else 0
     return node.body[:at], node.body[at:]
 
 
-def _begun(node: ast.FunctionDef, statement: ast.stmt | str) -> ast.FunctionDef:
+def _begun(node, statement):
     """A function that first does something else."""
     doc, body = _parts(node)
     first = ast.parse(statement).body if isinstance(statement, str) else [statement]
     return _changed(node, body=[*doc, *first, *body])
 
 
-def _ended(node: ast.FunctionDef, name: str) -> ast.FunctionDef:
+def _ended(node, name):
     """A function that changes one of its arguments in place, at its end."""
     doc, body = _parts(node)
     given, spoil = ast.parse(f"_given = {name}\n_fault.spoil(_given)").body
     return _changed(node, body=[*doc, given, ast.Try(body, [], [], [spoil])])
 
 
-def _is_method(node: ast.AST) -> TypeGuard[ast.FunctionDef]:
+def _is_method(node):
     return isinstance(node, ast.FunctionDef) and node.name != "__init__"
 
 
 class _Returns(ast.NodeTransformer):
     """Puts a function around what is returned; functions within have returns of their own."""
 
-    def __init__(self, change: str) -> None:
+    def __init__(self, change):
         self.change = change
 
-    def visit_Return(self, node: ast.Return) -> ast.AST:
+    def visit_Return(self, node):
         return _changed(node, value=_fault(self.change, node.value)) if node.value else node
 
-    def visit_Lambda(self, node: ast.AST) -> ast.AST:
+    def visit_Lambda(self, node):
         return node
 
     visit_FunctionDef = visit_Lambda
 
 
-def _returning(node: ast.FunctionDef, change: str) -> ast.FunctionDef:
+def _returning(node, change):
     return _changed(node, body=[_Returns(change).visit(copy.deepcopy(one)) for one in node.body])
