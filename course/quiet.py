@@ -9,20 +9,13 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-
-TYPE_CHECKING = False  # as in typing, which `import course` need not load
-if TYPE_CHECKING:
-    from importlib.abc import Loader
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 NOISY = "tensorflow"
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def hushed():
     """What is written to the process's stderr within goes nowhere; in Jupyter, Python's own is another stream, and
     stays."""
     sys.stderr.flush()
@@ -39,19 +32,17 @@ def hushed() -> Iterator[None]:
 class _Loader:
     """A module's own loader, hushed."""
 
-    def __init__(self, loader: "Loader") -> None:
+    def __init__(self, loader):
         self.loader = loader
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name):
         return getattr(self.loader, name)
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec):
         return self.loader.create_module(spec)
 
-    def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self.loader
-        if module.__spec__:
-            module.__spec__.loader = self.loader
+    def exec_module(self, module):
+        module.__spec__.loader = module.__loader__ = self.loader
         with _hushed_if_possible():
             self.loader.exec_module(module)
 
@@ -60,18 +51,18 @@ class _Finder:
     """Finds TensorFlow once, and has it loaded hushed."""
 
     @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(name, path=None, target=None):
         if name != NOISY:
             return None
         sys.meta_path.remove(_Finder)
         spec = importlib.util.find_spec(name)
-        if spec and spec.loader and hasattr(spec.loader, "exec_module"):
-            spec.loader = _Loader(spec.loader)  # type: ignore[assignment]  # a Loader, as far as imports use one
+        if spec and hasattr(spec.loader, "exec_module"):
+            spec.loader = _Loader(spec.loader)
         return spec
 
 
 @contextlib.contextmanager
-def _hushed_if_possible() -> Iterator[None]:
+def _hushed_if_possible():
     """`hushed`, and nothing at all where this process has no stderr to close (as under pythonw)."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError, AttributeError, ValueError):
@@ -79,7 +70,7 @@ def _hushed_if_possible() -> Iterator[None]:
         yield
 
 
-def begin() -> None:
+def begin():
     """From now on TensorFlow logs nothing below a fatal error, and its import nothing at all."""
     if os.environ.setdefault(LEVEL, "3") == "3" and NOISY not in sys.modules and _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)

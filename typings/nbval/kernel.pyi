@@ -2,7 +2,11 @@
 
 from typing import Any, Protocol
 
+from jupyter_client.kernelspec import KernelSpecManager
+
 CURRENT_ENV_KERNEL_NAME: str
+
+class NbvalKernelspecManager(KernelSpecManager): ...
 
 class Manager(Protocol):
     """What nbval asks of a kernel's manager; `jupyter_client.KernelManager` has it, and so has the sandbox's."""
