@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from course import __version__
 from course.classroom import folders, layout
@@ -60,8 +60,7 @@ class Options:
     zone: tzinfo | None = None
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """A submission to grade. exercises: those to be asked. old: the result so far, or None. digest: of its file."""
 
     submission: Submission
