@@ -45,6 +45,7 @@ test: $(READY) lint  ## run every test, on the quick budget; ALL=1 leaves nothin
 lint: $(READY)
 	@$(BIN)/ruff check -q .
 	@$(BIN)/ruff format -q --check .
+	@$(BIN)/mypy
 
 build: $(READY)  ## derive the notebooks from the chapters' sources
 	@$(BIN)/course build $(CHAPTERS)

@@ -1,14 +1,23 @@
 """The command `course`."""
 
+import contextlib
 import os
 import sys
 import tempfile
 import time
 import urllib.parse
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from course.exercises.keys import ChapterKey
+    from course.grading.plugin import Verdict
 
 app = typer.Typer(
     help="Deep Vision in Keras: open the lessons, grade your answers, build the notebooks.",
@@ -20,13 +29,13 @@ app = typer.Typer(
 MARKS = {"passed": "[green]✓[/]", "open": "○", "missing": "[yellow]?[/]"}
 
 
-def console(stderr=False):
+def console(stderr: bool = False) -> "Console":
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
-def fail(message):
+def fail(message: object) -> NoReturn:
     """End the command with a message on stderr and exit status 2."""
     from rich.text import Text
 
@@ -34,7 +43,7 @@ def fail(message):
     raise typer.Exit(2)
 
 
-def need_sources():
+def need_sources() -> None:
     """End an author's command where there are no chapters' sources."""
     from course.lesson import settings
 
@@ -45,7 +54,7 @@ def need_sources():
         )
 
 
-def chosen(names):
+def chosen(names: Iterable[str] | None) -> list[Path]:
     """The sources of the chapters named on the command line; all without a name. `03`, `3`, or `"03 06"`."""
     need_sources()
     from course.authoring import chapters
@@ -60,7 +69,7 @@ def chosen(names):
 def lab(
     folder: Annotated[Path | None, typer.Argument(help="The folder for your own notebooks (default: work/).")] = None,
     port: Annotated[int, typer.Option(help="The port to try first.")] = 8888,
-):
+) -> None:
     """Open your own copies of the lessons in JupyterLab, at the index; on first use they are made.
 
     Nothing that you write there is ever overwritten. Where lessons have changed, course update brings that in.
@@ -124,7 +133,7 @@ def lab(
 @app.command()
 def update(
     names: Annotated[str, typer.Option("--chapters", help='Only these chapters, such as "03 06".')] = "",
-):
+) -> None:
     """Bring what has changed in the lessons into your copies: your answers, notes and own cells stay.
 
     The copies are kept as they were in a dated folder first. Exit status 0 unless a copy could not be updated.
@@ -165,7 +174,7 @@ def grade(
     require_sandbox: Annotated[bool, typer.Option(help="Of a class: refuse to run without a sandbox.")] = False,
     cluster: Annotated[str, typer.Option(help="Of a class: the address of a Dask scheduler to send it to.")] = "",
     key: Annotated[list[Path] | None, typer.Option(help="Of a class: a key made by course key; repeatable.")] = None,
-):
+) -> None:
     """Grade the answers in a chapter's notebook, in all that hold some, or a class of notebooks (--submissions DIR
     --out DIR).
 
@@ -186,9 +195,11 @@ def grade(
             screen.print(f"note: {note}", markup=False)
         try:
             with screen.status(f"Grading {path.name}: starting Python and loading Keras") as status:
-                verdicts = learner.grade(
-                    path, seconds, lambda v, p=path: status.update(f"Grading {p.name}: exercise {v.exercise} {v.state}")
-                )
+
+                def show(verdict: "Verdict", name: str = path.name, status: "Status" = status) -> None:
+                    status.update(f"Grading {name}: exercise {verdict.exercise} {verdict.state}")
+
+                verdicts = learner.grade(path, seconds, show)
         except learner.GradingError as error:
             problems.append(str(error))
             continue
@@ -211,7 +222,7 @@ def grade(
     raise typer.Exit(0 if all(v.state == "passed" for v in every) else 1)
 
 
-def notebooks_to_grade(which):
+def notebooks_to_grade(which: str) -> list[tuple[Path, str]]:
     """What `grade` is asked to grade: a list of (path of a notebook, what is to be said of how it was found)."""
     from course.exercises import keys
 
@@ -220,7 +231,7 @@ def notebooks_to_grade(which):
     try:
         if which:
             return [own_notebook(keys.load(which.split("_")[0]).number)]
-        found = [pair for number in keys.known() if (pair := own_notebook(number, "")) and has_answers(number, pair[0])]
+        found = [pair for number in keys.known() if (pair := any_notebook(number)) and has_answers(number, pair[0])]
     except keys.BadKey as error:
         fail(error)
     if not found:
@@ -228,21 +239,29 @@ def notebooks_to_grade(which):
     return found
 
 
-def own_notebook(number, *otherwise):
-    """A learner's notebook of a chapter: (its path, what is to be said of how it was found). otherwise: what to give
-    where there is none; without it, that ends the command."""
+def own_notebook(number: str) -> tuple[Path, str]:
+    """A learner's notebook of a chapter: (its path, what is to be said of how it was found). Where there is none, that
+    ends the command."""
     from course.grading import work
 
     try:
         found = work.find(number)
     except work.WorkError as error:
-        if otherwise:
-            return otherwise[0]
         fail(error)
     return found.path, found.note
 
 
-def has_answers(number, path):
+def any_notebook(number: str) -> tuple[Path, str] | None:
+    """The same, or None where there is none."""
+    from course.grading import work
+
+    with contextlib.suppress(work.WorkError):
+        found = work.find(number)
+        return found.path, found.note
+    return None
+
+
+def has_answers(number: str, path: Path) -> bool:
     """Whether a notebook holds anything that a learner wrote for its exercises. A file that cannot be read counts as
     one that does, so that it is not passed over in silence."""
     from course.exercises import keys
@@ -254,7 +273,7 @@ def has_answers(number, path):
         return True
 
 
-def show_verdicts(screen, verdicts):
+def show_verdicts(screen: "Console", verdicts: "list[Verdict]") -> None:
     """Print the verdicts of one notebook as a table, and their sum."""
     from rich.table import Table
     from rich.text import Text
@@ -277,7 +296,7 @@ def show_verdicts(screen, verdicts):
     screen.print(f"\n{summary(verdicts)}")
 
 
-def summary(verdicts):
+def summary(verdicts: "list[Verdict]") -> str:
     """How many exercises are right, and the points, in a sentence."""
     points, of = sum(v.points for v in verdicts), sum(v.of for v in verdicts)
     right = sum(v.state == "passed" for v in verdicts)
@@ -287,7 +306,7 @@ def summary(verdicts):
 @app.command()
 def status(
     which: Annotated[str, typer.Argument(help="A chapter's number, to see each of its exercises.")] = "",
-):
+) -> None:
     """Say where you are: what is solved, open and wrong, by the last check of each exercise, and what comes next."""
     from rich.table import Table
     from rich.text import Text
@@ -306,14 +325,14 @@ def status(
             marks = [(progress.MARKS[row.kind] + " ", styles.get(row.kind, "")) for row in standing.rows]
             solved = f"{standing.count(progress.SOLVED)} of {len(standing.rows)} solved"
             counts = [f"{standing.count(kind)} {kind}" for kind in (progress.WRONG, progress.AGAIN)]
-            counts = ", ".join([solved, *(text for text in counts if text[0] != "0")])
+            said = ", ".join([solved, *(text for text in counts if text[0] != "0")])
             points = " of ".join(map(str, standing.points)) + " points"
-            table.add_row(standing.number, Text(standing.title), Text.assemble(*marks), counts, points)
+            table.add_row(standing.number, Text(standing.title), Text.assemble(*marks), said, points)
         elif standing.number == chosen:
             for row in standing.rows:
                 at = row.entry.at[:16].replace("T", " ")
-                said = Text(f"{progress.MARKS[row.kind]} {row.kind}", style=styles.get(row.kind, ""))
-                table.add_row(row.number, said, f"{row.points} points", f"{at} UTC" if at else "")
+                mark = Text(f"{progress.MARKS[row.kind]} {row.kind}", style=styles.get(row.kind, ""))
+                table.add_row(row.number, mark, f"{row.points} points", f"{at} UTC" if at else "")
     screen.print(table)
     said, after = progress.sum_up(found)
     screen.print(f"\n{said}" + (f" Next: {after}." if after else " That is all of them!"))
@@ -325,7 +344,7 @@ def status(
 def reset(
     exercise: Annotated[str, typer.Argument(help="The exercise's number, such as 3.2.")],
     notebook: Annotated[Path | None, typer.Option(help="The notebook (default: yours of that chapter).")] = None,
-):
+) -> None:
     """Put an exercise back as it was when you began, and keep what was there in a file of its own.
 
     Save the notebook first; where it is open in Jupyter, reload it afterwards (File > Reload Notebook from Disk).
@@ -348,8 +367,20 @@ def reset(
 
 
 def grade_class(
-    submissions, out, seed_file, rules, roster, jobs, student, exercise, force, require_sandbox, seconds, cluster, key
-):
+    submissions: Path,
+    out: Path | None,
+    seed_file: Path | None,
+    rules: Path | None,
+    roster: Path | None,
+    jobs: int,
+    student: list[str] | None,
+    exercise: list[str] | None,
+    force: bool,
+    require_sandbox: bool,
+    seconds: float | None,
+    cluster: str,
+    key: list[Path] | None,
+) -> None:
     """The instructor's half of `grade`."""
     from course.classroom import command, runner
     from course.classroom.roster import RosterError
@@ -377,7 +408,7 @@ def grade_class(
             force=force,
             cluster=cluster,
         )
-        results = command.grade(options, class_keys(key or (), out), rules, roster, console())
+        results = command.grade(options, class_keys(key or [], out), rules, roster, console())
     except keys.BadKey as error:  # of the learner's keys, whose own remedy is an author's
         fail(f"{error.problem}: install the version of the course that the class has")
     except (runner.GraderError, RulesError, RosterError, ExerciseError) as error:
@@ -391,7 +422,7 @@ def grade_class(
     raise typer.Exit(0 if all(r["status"] != "fault" for r in results) else 3)
 
 
-def class_keys(paths, out):
+def class_keys(paths: list[Path], out: Path) -> Any:
     """A function that gives a class's key for a chapter's number and a function that reads the secret: read from the
     files at `paths` (or in the folders there), or else made of the chapter's source. Keys are kept in `out`, the folder
     of results, and made anew only where something has changed that they rest on."""
@@ -407,14 +438,14 @@ def class_keys(paths, out):
     except keys.BadKey as error:
         raise GraderError(str(error)) from None
 
-    def from_file(number, secret):
+    def from_file(number: str, secret: Callable[[], bytes]) -> "ChapterKey":
         if found := [key for key in given if key.number == number]:
             return sealed.keep(out, found[0])
         raise GraderError(
             f"there are submissions for chapter {number}, and no key for it among {', '.join(map(str, paths))}"
         )
 
-    def from_source(number, secret):
+    def from_source(number: str, secret: Callable[[], bytes]) -> "ChapterKey":
         from course.authoring import chapters, keying
 
         try:
@@ -436,7 +467,7 @@ def key_command(
     names: Annotated[list[str], typer.Argument(help="Chapters, such as 03.")],
     seed_file: Annotated[Path, typer.Option(help="The secret; made, if it is not there.")],
     out: Annotated[Path, typer.Option(help="The folder for the keys.")],
-):
+) -> None:
     """Make a class's keys of the chapters' sources: what grading a class needs where there are no sources.
 
     Such a key holds the secret cases, what is expected, and the reference's answers: keep it to yourself.
@@ -445,6 +476,7 @@ def key_command(
     from course.authoring import chapters, keying
     from course.classroom import runner
     from course.exercises import keys
+    from course.exercises.outcomes import ExerciseError
 
     try:
         sources, secret = chosen(names), runner.read_secret(seed_file)
@@ -452,7 +484,7 @@ def key_command(
             path = out / f"class-{source.stem}.json"
             files.write(path, keys.as_text(keying.make(chapters.read_chapter(source), secret)), mode=0o600)
             console().print(f"written: {path}")
-    except (runner.GraderError, chapters.ChapterError, keys.ExerciseError) as error:
+    except (runner.GraderError, chapters.ChapterError, ExerciseError) as error:
         fail(error)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
@@ -462,12 +494,12 @@ def key_command(
 def build_command(
     names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
     force: Annotated[bool, typer.Option(help="Make and execute everything anew, changed or not.")] = False,
-):
+) -> None:
     """Make each chapter's key and notebooks from its source, the index, the README's tables and the page of results.
 
     Only what an edit asks for is run: nothing for text, a check for an exercise, the whole chapter for code.
     """
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from course.authoring import build, chapters, pages
 
@@ -476,10 +508,17 @@ def build_command(
         try:
             with Progress(console=console(), transient=True) as bar:
                 task = bar.add_task(source.stem)
+
+                def advance(done: int, of: int, task: TaskID = task, bar: Progress = bar) -> None:
+                    bar.update(task, completed=done, total=of)
+
+                def say(text: str, name: str = source.stem, bar: Progress = bar) -> None:
+                    bar.console.print(f"{name}: {text}", markup=False)
+
                 changed = build.build(
                     chapters.read_chapter(source),
-                    lambda done, of, task=task, bar=bar: bar.update(task, completed=done, total=of),
-                    lambda text, name=source.stem, bar=bar: bar.console.print(f"{name}: {text}", markup=False),
+                    advance,
+                    say,
                     force,
                 )
             console().print(f"{source.stem}: {'built' if changed else 'up to date'}")
@@ -499,7 +538,7 @@ def build_command(
 @app.command("review")
 def review_command(
     names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
-):
+) -> None:
     """Say what a learner sees of each chapter with the asides folded, and what it does not keep of a chapter's rules.
     Runs nothing.
 
@@ -510,9 +549,10 @@ def review_command(
     kept = True
     for source in chosen(names):
         try:
-            summary, problems = review.report(chapters.read_chapter(source))
+            summary, found = review.report(chapters.read_chapter(source))
+            problems = [str(problem) for problem in found]
         except chapters.ChapterError as error:
-            summary, problems = source.stem, [error]
+            summary, problems = source.stem, [str(error)]
         for line in (summary, *(f"  {problem}" for problem in problems)):
             console().print(line, markup=False)
         kept &= not problems
@@ -523,7 +563,7 @@ def review_command(
 def audit_command(
     names: Annotated[list[str] | None, typer.Argument(help="Chapters, such as 03; all without.")] = None,
     force: Annotated[bool, typer.Option(help="Audit everything anew, changed or not.")] = False,
-):
+) -> None:
     """Plant small faults in the right answers of exercises, and print those that the checks accept.
 
     Only exercises that have changed are audited. Exit status 1 where a fault is accepted, or a right answer refused.
@@ -556,7 +596,7 @@ def audit_command(
 
 
 @app.command("new")
-def new_command(name: Annotated[str, typer.Argument(help="Number and topic, such as 08_recipes.")]):
+def new_command(name: Annotated[str, typer.Argument(help="Number and topic, such as 08_recipes.")]) -> None:
     """Write the skeleton of a chapter, solutions/NN_topic.py: it builds as it stands; replace every part of it."""
     need_sources()
     from course.authoring import chapters, skeleton
@@ -572,7 +612,7 @@ def new_command(name: Annotated[str, typer.Argument(help="Number and topic, such
 def release_command(
     out: Annotated[Path, typer.Argument(help="A new folder.")],
     names: Annotated[str, typer.Option("--chapters", help='Only these chapters, such as "01 03".')] = "",
-):
+) -> None:
     """Make a students' edition: lessons, keys, the wheel and instructions, without solutions and how they are judged.
 
     A key holds what a right answer gives for the learner's cases, which students can read.
@@ -592,7 +632,7 @@ def release_command(
 @app.command()
 def data(
     names: Annotated[list[str] | None, typer.Argument(help="mnist, cifar10; both without.")] = None,
-):
+) -> None:
     """Fetch the data ahead of time, with a progress bar, and verify it."""
     from course.lesson import data as sets
 
@@ -616,7 +656,7 @@ def measure(
     out: Annotated[Path | None, typer.Option(help="Where the records go (default: course/results).")] = None,
     take: Annotated[Path | None, typer.Option(help="Run nothing: take the records that --out wrote there.")] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Run and record the chapters' sweeps instead.")] = False,
-):
+) -> None:
     """Run chapters once per seed and record their figures, times and memory in course/results/.
 
     A record is written after each seed. Exit status 0 where everything asked for was run, 2 where a run failed, 3 where
@@ -666,7 +706,7 @@ def measure(
         raise typer.Exit(3)
 
 
-def remake_results():
+def remake_results() -> None:
     """Make the page of recorded runs anew; where that cannot be done here, say so in a line."""
     try:
         from course import files
@@ -679,7 +719,7 @@ def remake_results():
 
 
 @app.command()
-def doctor():
+def doctor() -> None:
     """Say what this machine has, and what to do about what is missing."""
     from rich.text import Text
 
@@ -696,7 +736,7 @@ def doctor():
     raise typer.Exit(worst)
 
 
-def main():
+def main() -> None:
     """Entry point: refuses a Python that the course was not made for, then runs the command."""
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         have = ".".join(map(str, sys.version_info[:2]))

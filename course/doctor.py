@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 DISTRIBUTION = "deep-vision-in-keras"
@@ -35,7 +37,7 @@ class Finding:
     remedy: str = ""
 
 
-def examine():
+def examine() -> Iterator[Finding]:
     """All findings, one after the other as they are made."""
     yield python()
     yield from packages()
@@ -48,7 +50,7 @@ def examine():
     yield sandbox()
 
 
-def python():
+def python() -> Finding:
     """The interpreter's version."""
     text = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     if (3, 11) <= sys.version_info[:2] <= (3, 13):
@@ -56,7 +58,7 @@ def python():
     return Finding("missing", text, "The course needs Python 3.11, 3.12 or 3.13: install one, and the course again")
 
 
-def packages():
+def packages() -> Iterator[Finding]:
     """Whether the packages that the course needs are there: in a checkout in the tested versions, which
     requirements.txt pins, and in an installed course in the range that its metadata asks for."""
     from importlib.metadata import PackageNotFoundError, requires, version
@@ -96,7 +98,7 @@ def packages():
         yield Finding("fine", "all packages in the tested versions" if pinned else "all packages that the course needs")
 
 
-def device():
+def device() -> Iterator[Finding]:
     """Keras, its backend, and the processor that it will compute on."""
     code = (
         "import keras; from course.lesson import recording; b = keras.backend.backend(); "
@@ -121,7 +123,7 @@ def device():
         yield Finding("fine", f"{name}: chapters run on the full budget")
 
 
-def no_keras(status, stderr):
+def no_keras(status: int, stderr: str) -> Finding:
     """The Finding for a Keras that does not start. status: its process's, negative for a signal. stderr: what it
     said."""
     backend = os.environ.get("KERAS_BACKEND") or (kept_settings() or {}).get("backend") or "tensorflow"
@@ -142,12 +144,12 @@ def no_keras(status, stderr):
     return Finding("missing", what, remedy)
 
 
-def keras_home():
+def keras_home() -> Path:
     """The folder in which Keras keeps its settings and data."""
     return Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras"))
 
 
-def kept_settings():
+def kept_settings() -> dict[str, Any] | None:
     """What the user's keras.json sets: a dict, empty where there is none; None where it cannot be read."""
     path = keras_home() / KERAS_FILE
     if not path.exists():
@@ -159,7 +161,7 @@ def kept_settings():
     return found if isinstance(found, dict) else None
 
 
-def keras_settings():
+def keras_settings() -> Iterator[Finding]:
     """Whether the user's keras.json sets something else than Keras itself does."""
     from course.exercises.surroundings import SETTINGS
 
@@ -179,7 +181,7 @@ def keras_settings():
         )
 
 
-def network():
+def network() -> Iterator[Finding]:
     """Whether the data that are not here yet could be fetched, and what stands in the way."""
     from course.lesson import data
 
@@ -188,13 +190,13 @@ def network():
             yield reach(data._SPECS[name].url)
 
 
-def reach(address):
+def reach(address: str) -> Finding:
     """The Finding on whether a server answers."""
     import requests
 
-    host, problem = urlsplit(address).hostname, []
+    host, problem = urlsplit(address).hostname or address, list[Exception]()
 
-    def ask():
+    def ask() -> None:
         try:
             requests.head(address, timeout=NETWORK_SECONDS, allow_redirects=True).raise_for_status()
         except requests.RequestException as error:
@@ -209,7 +211,7 @@ def reach(address):
     return Finding("note", *no_network(host, problem[0] if problem else None))
 
 
-def no_network(host, error):
+def no_network(host: str, error: Any) -> tuple[str, str]:
     """(what, remedy) for a host that cannot be asked. error: of requests, or None where there was no answer at all."""
     import requests
 
@@ -220,12 +222,12 @@ def no_network(host, error):
     if isinstance(error, requests.exceptions.SSLError):
         what = f"{host} is not reached: its certificate is not trusted here, as in a network that reads along"
         return what, f"Set REQUESTS_CA_BUNDLE to your organisation's certificate file. {by_hand}"
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{host} answers with {error.response.status_code}, and gives nothing", f"Try again later. {by_hand}"
     return f"no network: {host} does not answer", f"Lessons run on the data that come with the course. {by_hand}"
 
 
-def data_sets():
+def data_sets() -> Iterator[Finding]:
     """Where each data set would come from."""
     from course.lesson import data
 
@@ -234,7 +236,7 @@ def data_sets():
         yield Finding("fine" if fine else "note", f"{name}: {state.where}", "" if fine else "To have it: course data")
 
 
-def memory():
+def memory() -> Finding:
     """Free memory and disk."""
     import psutil
 
@@ -245,7 +247,7 @@ def memory():
     return Finding("fine", text)
 
 
-def sandbox():
+def sandbox() -> Finding:
     """Whether untrusted notebooks can be locked in."""
     from course.classroom import sandbox as walls
 
@@ -254,7 +256,7 @@ def sandbox():
     return Finding("fine", "sandbox for other people's notebooks: bubblewrap")
 
 
-def temporary_folder():
+def temporary_folder() -> Iterator[Finding]:
     """Whether temporary files can be made, under a name that is short enough."""
     folder = tempfile.gettempdir()
     try:

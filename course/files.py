@@ -4,9 +4,13 @@ import contextlib
 import functools
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 
-def write(path, text, mode=0o666):
+def write(path: Path | str, text: str | bytes, mode: int = 0o666) -> None:
     """Write a text file by rename, so that no reader ever sees half of it, and none is left where it cannot be written
     to the end. text: or bytes. mode: its permissions."""
     path = Path(path)
@@ -25,15 +29,16 @@ def write(path, text, mode=0o666):
         raise
 
 
-def load_notebook(path):
+def load_notebook(path: Path | str) -> "NotebookNode":
     """A notebook's file as an nbformat NotebookNode, version 4."""
     import nbformat
 
-    return nbformat.read(path, as_version=4)
+    notebook: NotebookNode = nbformat.read(path, as_version=4)
+    return notebook
 
 
-def notebook_text(notebook):
+def notebook_text(notebook: "NotebookNode") -> str:
     """A notebook as it is written to a file."""
     import nbformat
 
-    return nbformat.writes(notebook) + "\n"
+    return f"{nbformat.writes(notebook)}\n"

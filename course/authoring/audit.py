@@ -13,8 +13,11 @@ import os
 import signal
 import time
 from multiprocessing import connection
+from pathlib import Path
+from typing import Any
 
 from course.authoring import chapters, evidence, keying
+from course.authoring.chapters import Chapter
 from course.exercises import auditing, keys
 from course.exercises.cells import defined_name, names_made
 from course.files import write
@@ -32,20 +35,20 @@ class AuditError(Exception):
     """A chapter that cannot be audited; the message says why, and what to do."""
 
 
-def path_of(number):
+def path_of(number: str) -> Path:
     """Where a chapter's record is."""
     own = settings.solutions_folder() == settings.ROOT / "solutions"
     return (settings.PACKAGE / "results" if own else settings.solutions_folder().parent) / "audit" / f"{number}.json"
 
 
-def load(number):
+def load(number: str) -> dict[str, Any]:
     """A chapter's record: by exercise its "digest", the COUNTS, "survivors" (name, was, now, home, draws) and "forms"
     of right answers that were refused; empty where it was never audited."""
     path = path_of(number)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def digests(chapter):
+def digests(chapter: Chapter) -> dict[str, str]:
     """For each exercise of a chapter, the SHA-256 of what its audit rests on: answer and grading cell, the definitions
     that these use, and the operators."""
     operators = [*map(evidence.module_code, OPERATORS), f"{auditing.DRAWS} draws"]
@@ -61,20 +64,20 @@ def digests(chapter):
     return found
 
 
-def _cells(chapter):
+def _cells(chapter: Chapter) -> dict[str, tuple[str, str]]:
     """For each exercise the sources of its answer cell and its grading cell."""
     answers = {c.metadata["course"]["exercise"]: c.source for c in chapter.cells if chapters.role(c) == "answer"}
     graded = {n: text for n in answers for _, text in chapter.grading if f'exercise("{n}"' in text}
     return {number: (answers[number], text) for number, text in graded.items()}
 
 
-def outdated(chapter, force=False):
+def outdated(chapter: Chapter, force: bool = False) -> list[str]:
     """The exercises of a chapter that have changed since they were audited, or all."""
     recorded = load(chapter.number)
     return [n for n, digest in digests(chapter).items() if force or recorded.get(n, {}).get("digest") != digest]
 
 
-def audit(chapter, numbers):
+def audit(chapter: Chapter, numbers: list[str]) -> dict[str, Any]:
     """Audit these exercises of a chapter, and record what was found.
 
     Returns the chapter's record. Raises AuditError where a mutant is declared equivalent that is not accepted; nothing
@@ -113,7 +116,7 @@ def audit(chapter, numbers):
     return record
 
 
-def told(number, one):
+def told(number: str, one: dict[str, Any]) -> list[str]:
     """The lines that an author reads of an exercise's record: counts, then each mutant that was accepted."""
     lines = [f"{number}: " + ", ".join(f"{one[name]} {name}" for name in COUNTS)]
     if one["equivalent"] > MOST_EQUIVALENT * one["mutants"]:
@@ -129,14 +132,14 @@ def told(number, one):
     return lines
 
 
-def _judged(chapter, numbers):
+def _judged(chapter: Chapter, numbers: list[str]) -> dict[str, Any]:
     """For each exercise: what became of its mutants, what is declared equivalent, and the refused forms."""
-    found = {number: [{}, {}, []] for number in numbers}
+    found: dict[str, Any] = {number: [{}, {}, []] for number in numbers}
     claimed = multiprocessing.get_context("fork").Array("i", len(numbers))  # of each exercise, so many mutants
     workers = [_Worker(chapter, numbers, claimed) for _ in range(PROCESSES)]
     try:
         while any(worker.running for worker in workers):
-            running = {worker.pipe: worker for worker in workers if worker.running}
+            running: dict[Any, _Worker] = {worker.pipe: worker for worker in workers if worker.running}
             for pipe in connection.wait(list(running), timeout=1):
                 running[pipe].receive(found)
             for worker in running.values():
@@ -152,12 +155,13 @@ def _judged(chapter, numbers):
 class _Worker:
     """A process that judges mutants as long as there are any, begun anew after one that it did not survive."""
 
-    def __init__(self, chapter, numbers, claimed):
+    def __init__(self, chapter: Chapter, numbers: list[str], claimed: Any) -> None:
         self.context = multiprocessing.get_context("fork")
-        self.chapter, self.numbers, self.claimed, self.at = chapter, numbers, claimed, None
+        self.chapter, self.numbers, self.claimed = chapter, numbers, claimed
+        self.at: tuple[Any, ...] | None = None
         self.begin(0)
 
-    def begin(self, first):
+    def begin(self, first: int) -> None:
         """Start the process, at an exercise given by its place among them."""
         self.until = self.context.RawValue("d", time.monotonic() + auditing.PATIENCE)
         self.pipe, other = self.context.Pipe(duplex=False)
@@ -167,12 +171,13 @@ class _Worker:
         self.process.start()
         other.close()
 
-    def receive(self, found):
+    def receive(self, found: dict[str, Any]) -> None:
         """Take in one message."""
         try:
             kind, number, *rest = self.pipe.recv()
         except EOFError:
-            return self.lost(found)
+            self.lost(found)
+            return
         if kind == "at":
             self.at = (number, *rest)
         elif kind == "judged":
@@ -184,15 +189,14 @@ class _Worker:
             raise AuditError(number)
         elif kind == "over":
             self.running = False
-        return None
 
-    def watch(self, found):
+    def watch(self, found: dict[str, Any]) -> None:
         """End a process of which a call does not end."""
         if self.running and time.monotonic() > self.until.value:
             self.process.kill()
             self.lost(found)
 
-    def lost(self, found):
+    def lost(self, found: dict[str, Any]) -> None:
         """The process is gone: its mutant is rejected."""
         if self.at is None:
             raise AuditError(f"chapter {self.chapter.number}: a process that audits it ended, and not in a mutant")
@@ -202,13 +206,13 @@ class _Worker:
         self.at = None
         self.begin(self.numbers.index(number))
 
-    def end(self):
+    def end(self) -> None:
         self.process.kill()
         self.process.join()
         self.pipe.close()
 
 
-def _work(chapter, numbers, first, claimed, pipe, until):
+def _work(chapter: Chapter, numbers: list[str], first: int, claimed: Any, pipe: Any, until: Any) -> None:
     """In a process of its own: judge the mutants that no other process has claimed, from one exercise on."""
     import resource  # which Windows has not
 
@@ -218,17 +222,17 @@ def _work(chapter, numbers, first, claimed, pipe, until):
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     signal.signal(signal.SIGPROF, auditing.raise_endless)
 
-    def watched(seconds):
+    def watched(seconds: float) -> None:
         until.value = time.monotonic() + GRACE * seconds
 
     try:
-        world = {"__name__": "lesson"}
+        world: dict[str, Any] = {"__name__": "lesson"}
         for source in keying.definitions(chapter):
             exec(compile(source, chapter.path.name, "exec"), world)
         specs, cells = chapters.specifications(chapter), _cells(chapter)
         for place, number in enumerate(numbers[first:], start=first):
             spec, (answer, grading) = specs[number], cells[number]
-            versions = auditing.versions(spec, answer, defined_name(answer), world, grading)
+            versions = auditing.versions(spec, answer, defined_name(answer) or "", world, grading)
             watched(auditing.PATIENCE)
             auditor = auditing.Auditor(spec, keys.load_exercise(number), versions, watched)
             planted = auditor.planted()
@@ -246,8 +250,8 @@ def _work(chapter, numbers, first, claimed, pipe, until):
     os._exit(0)
 
 
-def _claim(claimed, place):
+def _claim(claimed: Any, place: int) -> int:
     """The position of an exercise's next mutant, which is the caller's from now on."""
     with claimed.get_lock():
         claimed[place] += 1
-        return claimed[place] - 1
+        return int(claimed[place]) - 1

@@ -8,11 +8,15 @@ import copy
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from course.authoring import chapters, evidence, executing, figures, keying, notebooks, review
+from course.authoring.chapters import Chapter
 from course.exercises import keys
 from course.exercises.judging import PASSED
+from course.exercises.keys import ChapterKey, ExerciseKey, ShortQuestion
 from course.exercises.outcomes import ExerciseError
 from course.files import load_notebook, notebook_text, write
 from course.grading import submission, work
@@ -25,7 +29,12 @@ class BuildError(Exception):
     """A chapter that cannot be built; the message names file and line, and what to do."""
 
 
-def build(chapter, progress=None, on_event=lambda text: None, force=False):
+def build(
+    chapter: Chapter,
+    progress: Callable[[int, int], object] | None = None,
+    on_event: Callable[[str], object] = lambda text: None,
+    force: bool = False,
+) -> bool:
     """Bring a chapter's key and notebooks up to its source; where anything fails, nothing is written.
 
     progress: called with (cells done, all cells) while the chapter is executed. on_event: told, in words, what is done
@@ -65,7 +74,7 @@ def build(chapter, progress=None, on_event=lambda text: None, force=False):
     return bool(texts)
 
 
-def _refuse(problems, on_event):
+def _refuse(problems: Iterable[review.Problem], on_event: Callable[[str], object]) -> None:
     """Raise BuildError for the problems that count; tell the others."""
     problems = list(problems)
     counting = [problem for problem in problems if review.strict() or not problem.size]
@@ -75,7 +84,14 @@ def _refuse(problems, on_event):
         on_event(f"note: {problem}")
 
 
-def _executed(chapter, key, old, progress, on_event, key_folder):
+def _executed(
+    chapter: Chapter,
+    key: ChapterKey,
+    old: Any,
+    progress: Callable[[int, int], object] | None,
+    on_event: Callable[[str], object],
+    key_folder: str,
+) -> Any:
     """The chapter's solution notebook with outputs and evidence: old outputs where they are still true."""
     notebook, proof = notebooks.derive(chapter), evidence.of(old) if old else {}
     digests = {n: exercise_digest(notebook, one) for n, one in key.exercises.items()}
@@ -112,35 +128,36 @@ def _executed(chapter, key, old, progress, on_event, key_folder):
     return notebook
 
 
-def exercise_digest(notebook, one):
+def exercise_digest(notebook: Any, one: ExerciseKey) -> str:
     """SHA-256 of what the check of an exercise in this solution notebook rests on, the definitions apart."""
     cells = [c.source for c in notebook.cells if c.metadata.get("course", {}).get("exercise") == one.number]
     return hashlib.sha256("\0".join([*cells, one.digest]).encode()).hexdigest()
 
 
-def question_digest(notebook, number, one):
+def question_digest(notebook: Any, number: str, one: ShortQuestion) -> str:
     """SHA-256 of what a question on the way rests on, in this solution notebook. one: the ShortQuestion."""
     cells = [c.source for c in notebook.cells if c.metadata.get("course", {}).get("question") == number]
     return hashlib.sha256("\0".join([*cells, repr(one)]).encode()).hexdigest()
 
 
-def number_of(cell):
+def number_of(cell: Any) -> str | None:
     """The number of the exercise, or of the question on the way, that a cell belongs to, or None."""
     course = cell.metadata.get("course", {})
-    return course.get("exercise") or course.get("question")
+    found: str | None = course.get("exercise") or course.get("question")
+    return found
 
 
-def _take_outputs(notebook, old, roles, exercises=None):
+def _take_outputs(notebook: Any, old: Any, roles: Collection[str], exercises: Collection[str] | None = None) -> None:
     """Copy the outputs of the old notebook's cells of these roles, and of these exercises, in order."""
 
-    def chosen(one):
+    def chosen(one: Any) -> list[Any]:
         return [c for c in one.cells if chapters.role(c) in roles and (exercises is None or number_of(c) in exercises)]
 
     for cell, before in zip(chosen(notebook), chosen(old), strict=True):
         cell.outputs = copy.deepcopy(before.outputs)
 
 
-def _run_exercises(notebook, chapter, numbers, key_folder):
+def _run_exercises(notebook: Any, chapter: Chapter, numbers: list[str], key_folder: str) -> None:
     """Execute the definitions, and of these exercises answers and checks, and keep the checks' outputs."""
     part = copy.deepcopy(notebook)
     part.cells = [c for c in part.cells if chapters.role(c) == "definition" or number_of(c) in numbers]
@@ -151,7 +168,7 @@ def _run_exercises(notebook, chapter, numbers, key_folder):
             cell.outputs = outputs[cell.id]
 
 
-def _number(notebook):
+def _number(notebook: Any) -> None:
     """Number the code cells as an execution from the first to the last does."""
     for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
         cell.execution_count = count
@@ -160,7 +177,7 @@ def _number(notebook):
                 output.execution_count = count
 
 
-def differences(chapter):
+def differences(chapter: Chapter) -> list[str]:
     """Where the committed files are not what the source gives: a list of sentences, empty where all is well."""
     solution, again = notebooks.derive(chapter), f"run: course build {chapter.number}"
     found = []
@@ -191,7 +208,7 @@ def differences(chapter):
     return found
 
 
-def _refuse_answers(chapter):
+def _refuse_answers(chapter: Chapter) -> None:
     """Raise BuildError where the learner's notebook, which is to be replaced, holds answers."""
     if numbers := answered(chapter):
         raise BuildError(
@@ -200,7 +217,7 @@ def _refuse_answers(chapter):
         )
 
 
-def answered(chapter):
+def answered(chapter: Chapter) -> list[str]:
     """The exercises of which the learner's notebook in notebooks/ holds an answer of somebody's that git does not."""
     key = _stored_key(chapter, stale=True)
     if not chapter.notebook.exists() or key is None:
@@ -220,7 +237,7 @@ def answered(chapter):
     ]
 
 
-def _stored_key(chapter, stale=False):
+def _stored_key(chapter: Chapter, stale: bool = False) -> ChapterKey | None:
     """The chapter's key as it is stored, or None where there is none, or, unless `stale`, an old one."""
     try:
         key = keys.from_text(keying.path_of(chapter).read_bytes(), "the key", "")
@@ -229,7 +246,7 @@ def _stored_key(chapter, stale=False):
     return key if stale or key.made_from == keying.made_from(chapter) else None
 
 
-def _load(chapter):
+def _load(chapter: Chapter) -> Any:
     """The chapter's executed notebook as it is stored, or None."""
     try:
         return load_notebook(chapter.solution)
@@ -237,5 +254,5 @@ def _load(chapter):
         return None
 
 
-def _read(path):
+def _read(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if os.path.exists(path) else None

@@ -8,13 +8,15 @@ import hashlib
 import re
 import textwrap
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from course.exercises.cells import EXERCISE
 from course.exercises.outcomes import ExerciseError
 from course.exercises.questions import NUMBER
-from course.exercises.specification import collecting
+from course.exercises.specification import Exercise, collecting
 from course.lesson import settings
 
 ROOT = settings.ROOT
@@ -53,42 +55,42 @@ class Chapter:
     stem: str
     path: Path
     digest: str
-    header: dict
-    cells: list
-    lines: list
-    points: dict
-    grading: list
+    header: dict[str, Any]
+    cells: list[Any]
+    lines: list[int]
+    points: dict[str, int]
+    grading: list[tuple[int, str]]
 
     @property
-    def solution(self):
+    def solution(self) -> Path:
         return self.path.with_suffix(".ipynb")
 
     @property
-    def notebook(self):
+    def notebook(self) -> Path:
         return notebooks(self.path.parent) / f"{self.stem}.ipynb"
 
-    def place(self, cell):
+    def place(self, cell: Any) -> str:
         """Where a cell stands: "03_convolution.py:120"."""
         line = next((line for one, line in zip(self.cells, self.lines) if one is cell), None)
         return f"{self.path.name}:{line}" if line else self.path.name
 
 
-def notebooks(folder=None):
+def notebooks(folder: Path | None = None) -> Path:
     """The folder of the learners' notebooks, beside that of the sources."""
     return (folder or settings.solutions_folder()).parent / "notebooks"
 
 
-def keys_folder(folder=None):
+def keys_folder(folder: Path | None = None) -> Path:
     """The folder of the keys that belong to a folder of sources."""
     return settings.keys_folder() if folder in (None, settings.solutions_folder()) else folder.parent / "keys"
 
 
-def sources():
+def sources() -> list[Path]:
     """The paths of all chapter sources, in order."""
     return sorted(settings.solutions_folder().glob("[0-9][0-9]_*.py"))
 
 
-def source_of(number):
+def source_of(number: str) -> Path:
     """The path of a chapter's source, `solutions/NN_topic.py`, for a number such as "03", "3" or "03_convolution".
     Raises ChapterError."""
     digits, folder = str(number).split("_")[0], settings.solutions_folder()
@@ -96,7 +98,8 @@ def source_of(number):
     if len(found) != 1:
         known = ", ".join(path.stem for path in sources()) or "none"
         raise ChapterError(f"there is no chapter {number!r} in {folder.name}/; the chapters are: {known}")
-    return found[0]
+    source: Path = found[0]
+    return source
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,10 @@ class Entry:
 
     number: str
     stem: str
-    header: dict
+    header: dict[str, Any]
 
 
-def entries():
+def entries() -> list[Entry]:
     """An Entry for each chapter, in order. Reads the headers only."""
     found = []
     for path in sources():
@@ -120,12 +123,12 @@ def entries():
     return found
 
 
-def select(names=()):
+def select(names: Iterable[str] = ()) -> list[Path]:
     """The sources of the chapters asked for, or of all. Raises ChapterError."""
     return [source_of(name) for name in names] or sources()
 
 
-def read_chapter(path):
+def read_chapter(path: Path | str) -> Chapter:
     """Read a chapter's source; raises ChapterError where it breaks the format."""
     import jupytext
 
@@ -167,10 +170,10 @@ def read_chapter(path):
     return Chapter(path.stem[:2], path.stem, path, digest, header, kept, lines, points, grading_cells(text))
 
 
-def tags_of(cell, place):
+def tags_of(cell: Any, place: str) -> list[str]:
     """The tags that an author gave a cell of a source: a list, of words in TAGS. place: its file and line. Raises
     ChapterError for other words, and for text with a tag."""
-    tags = cell.metadata.get("tags", [])
+    tags: list[str] = cell.metadata.get("tags", [])
     if unknown := [tag for tag in tags if tag not in TAGS]:
         raise ChapterError(f"{place}: unknown tags {unknown}; known are {list(TAGS)}")
     if tags and cell.cell_type != "code":
@@ -178,7 +181,7 @@ def tags_of(cell, place):
     return tags
 
 
-def read_header(text, name):
+def read_header(text: str, name: str) -> dict[str, Any]:
     """The YAML header as a dict of the fields of HEADER, and of OPTIONAL where they are given; raises ChapterError
     naming the field."""
     import yaml
@@ -208,7 +211,7 @@ def read_header(text, name):
     return header
 
 
-def _read_term(term, name):
+def _read_term(term: Any, name: str) -> None:
     """Raise ChapterError unless an item of a header's `terms` is one."""
     if not isinstance(term, dict) or term.keys() - TERM.keys():
         raise ChapterError(
@@ -219,11 +222,11 @@ def _read_term(term, name):
             raise ChapterError(f"{name}: the term {term.get('term')!r} needs a line of text in {field!r}")
 
 
-def _is_line(value):
+def _is_line(value: object) -> bool:
     return isinstance(value, str) and value.strip() != "" and "\n" not in value.strip()
 
 
-def part(source, name="a chapter"):
+def part(source: str, name: str = "a chapter") -> dict[str, Any]:
     """The part that a code cell plays: {"role": ...}, where the role is
 
     "answer" and "check" (with "exercise": its number), "ask" (with "question": its number), "proof", "claim", "record",
@@ -235,24 +238,27 @@ def part(source, name="a chapter"):
         body = ast.parse(source).body
     except SyntaxError as error:
         raise ChapterError(f"{name}: a cell is not Python: {error.msg}: {(error.text or '').strip()!r}") from None
-    calls = [_called(s.value) for s in body if isinstance(s, ast.Expr)]
-    if "check" in calls:
-        return {"role": "check", "exercise": ast.literal_eval(body[calls.index("check")].value.args[0])}
-    if "ask" in calls:
-        first = body[calls.index("ask")].value.args[:1]
+    expressions = [s.value for s in body if isinstance(s, ast.Expr)]
+    made: dict[str | None, ast.Call] = {
+        _called(node): node for node in reversed(expressions) if isinstance(node, ast.Call)
+    }
+    if "check" in made:
+        return {"role": "check", "exercise": ast.literal_eval(made["check"].args[0])}
+    if "ask" in made:
+        first = made["ask"].args[:1]
         if first and isinstance(first[0], ast.Constant) and NUMBER.fullmatch(str(first[0].value)):
             return {"role": "ask", "question": first[0].value}
     for verb, role in (("prove", "proof"), ("claim", "claim"), ("record", "record")):
-        if verb in calls:
+        if verb in made:
             return {"role": role}
     return {"role": "definition" if all(map(_defines, body)) else "lesson"}
 
 
-def _called(node):
+def _called(node: ast.AST | None) -> str | None:
     return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
 
 
-def _defines(statement):
+def _defines(statement: ast.stmt) -> bool:
     """Whether a top-level statement only defines: it may run in a grader that skips the lesson."""
     if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
         return True
@@ -266,7 +272,7 @@ def _defines(statement):
     return False
 
 
-def _is_literal(node):
+def _is_literal(node: Any) -> bool:
     try:
         ast.literal_eval(node)
     except (ValueError, TypeError):
@@ -274,7 +280,7 @@ def _is_literal(node):
     return True
 
 
-def blank(source, start=None):
+def blank(source: str, start: list[str] | None = None) -> str:
     """An answer cell with its solution taken out.
 
     start: the lines that a "debug it" exercise begins with; else the words that nbgrader puts there too.
@@ -301,30 +307,30 @@ def blank(source, start=None):
     return "\n".join(kept)
 
 
-def stub(chapter, number):
+def stub(chapter: Chapter, number: str) -> str:
     """The answer cell that a learner finds: the solution taken out, and, for a "debug it" exercise, the broken code put
     in. Raises ChapterError where a marker or the code to begin with is missing."""
     answer = next(c for c in chapter.cells if role(c) == "answer" and c.metadata["course"]["exercise"] == number)
     begins = starts(chapter).get(number)
     try:
-        return blank(answer.source, begins and body_of(chapter, number, begins))
+        return blank(answer.source, body_of(chapter, number, begins) if begins else None)
     except ChapterError as error:
         raise ChapterError(f"{chapter.place(answer)}: {error}") from None
 
 
-def starts(chapter):
+def starts(chapter: Chapter) -> dict[str, str]:
     """For each "debug it" exercise, the name of the wrong answer that it begins with, read without running anything."""
     found = {}
     for _, text in chapter.grading:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Call) and _called(node) == "exercise":
-                begins = next((k.value.value for k in node.keywords if k.arg == "start"), None)
+                begins = next((ast.literal_eval(k.value) for k in node.keywords if k.arg == "start"), None)
                 if begins is not None:
-                    found[node.args[0].value] = begins
+                    found[ast.literal_eval(node.args[0])] = begins
     return found
 
 
-def body_of(chapter, number, name):
+def body_of(chapter: Chapter, number: str, name: str) -> list[str]:
     """The body of the wrong answer `name` of exercise `number`, without its docstring, as unindented lines."""
     for _, text in chapter.grading:
         if f'exercise("{number}"' not in text:
@@ -336,9 +342,9 @@ def body_of(chapter, number, name):
     raise ChapterError(f"exercise {number} starts from {name!r}, which is no wrong answer of it")
 
 
-def grading_cells(text):
+def grading_cells(text: str) -> list[tuple[int, str]]:
     """The cells tagged "grading" of a chapter's source text: a list of (number of the first line, text)."""
-    marks = [*MARK.finditer(text), re.search(r"\Z", text)]
+    marks = [*MARK.finditer(text), *re.finditer(r"\Z", text)]
     return [
         (text.count("\n", 0, here.end()) + 1, text[here.end() : after.start()])
         for here, after in zip(marks, marks[1:])
@@ -346,10 +352,10 @@ def grading_cells(text):
     ]
 
 
-_specs = {}
+_specs: dict[Path, tuple[str, dict[str, Exercise]]] = {}
 
 
-def specifications(chapter):
+def specifications(chapter: Chapter) -> dict[str, Exercise]:
     """All exercises of a chapter as specified: a dict from number to Exercise, in the order in which they stand. Runs
     the grading cells, once for each state of the source. Raises ChapterError where one of them fails."""
     if _specs.get(chapter.path, (None,))[0] != chapter.digest:
@@ -374,7 +380,7 @@ def specifications(chapter):
     return _specs[chapter.path][1]
 
 
-def _line_of(error, path):
+def _line_of(error: BaseException, path: Path) -> int | None:
     """The last line of the file at `path` that an exception passed through, or None."""
     if isinstance(error, SyntaxError):
         return error.lineno
@@ -382,38 +388,40 @@ def _line_of(error, path):
     return lines[-1] if lines else None
 
 
-def role(cell):
+def role(cell: Any) -> str | None:
     """The part that a cell of a Chapter, or of a notebook derived from it, plays; see `part`."""
-    return cell.metadata.get("course", {}).get("role")
+    found: str | None = cell.metadata.get("course", {}).get("role")
+    return found
 
 
-def is_aside(cell):
+def is_aside(cell: Any) -> bool:
     """Whether a cell of a Chapter, or of a notebook derived from it, is folded away."""
-    return cell.metadata.get("course", {}).get("aside", False)
+    return bool(cell.metadata.get("course", {}).get("aside", False))
 
 
-def calls(chapter, verb):
+def calls(chapter: Chapter, verb: str) -> list[tuple[ast.Call, Any]]:
     """All calls of `prove`, `claim` or `check` at the top level of cells, in order: (the call's ast node, cell)."""
     found = []
     for cell in chapter.cells:
         if cell.cell_type == "code" and role(cell) != "answer":
             for statement in ast.parse(cell.source).body:
-                if isinstance(statement, ast.Expr) and _called(statement.value) == verb:
-                    found.append((statement.value, cell))
+                node = statement.value if isinstance(statement, ast.Expr) else None
+                if isinstance(node, ast.Call) and _called(node) == verb:
+                    found.append((node, cell))
     return found
 
 
-def promised(chapter, verb):
+def promised(chapter: Chapter, verb: str) -> list[tuple[Any, Any]]:
     """The same calls by what they promise: (first argument, cell)."""
     return [(ast.literal_eval(call.args[0]), cell) for call, cell in calls(chapter, verb)]
 
 
-def control(call):
+def control(call: ast.Call) -> ast.expr | None:
     """The control of a call of `claim`, as an ast node, or None where it has none."""
     given = [keyword.value for keyword in call.keywords if keyword.arg == "control"]
     return next(iter([*given, *call.args[3:]]), None)
 
 
-def is_constant(node):
+def is_constant(node: ast.AST | None) -> bool:
     """Whether an ast node is written as True, False, None, a number or a text: no measurement."""
     return isinstance(node, ast.Constant)

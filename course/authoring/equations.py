@@ -39,30 +39,31 @@ SIGNS |= dict.fromkeys("()[]|!.:'/", 0.39) | dict.fromkeys("0123456789", 0.5)
 SCRIPT = 0.7  # how much smaller an index is
 
 
-def pixels(latex):
+def pixels(latex: str) -> float:
     """About how many pixels a display equation needs in JupyterLab, its number with it. latex: without the $$."""
     body, numbered = re.subn(r"\\tag\{[^}]*\}", "", latex)
     return EM * width(body) + LABEL * bool(numbered)
 
 
-def width(latex):
+def width(latex: str) -> float:
     """About how many em a formula takes, the widest of its lines if there are several."""
     tokens = [found[0] for found in TOKEN.finditer(latex) if found[0].strip() or found[0].startswith("\\")]
     return _table(tokens)
 
 
-def _table(tokens, gap=0):
+def _table(tokens: list[str], gap: float = 0) -> float:
     """The width of rows, cut at \\\\, of cells, cut at &: each column is as wide as its widest cell."""
-    columns = {}
+    columns: dict[int, float] = {}
     for row in _cut(tokens, "\\\\"):
         for at, cell in enumerate(_cut(row, "&")):
             columns[at] = max(columns.get(at, 0), _line(cell))
     return sum(columns.values()) + gap * (len(columns) - 1)
 
 
-def _cut(tokens, at):
+def _cut(tokens: list[str], at: str) -> list[list[str]]:
     """The lists between tokens `at` that stand in no group and in no environment."""
-    parts, depth = [[]], 0
+    parts: list[list[str]] = [[]]
+    depth = 0
     for token in tokens:
         depth += (token in ("{", "\\begin")) - (token in ("}", "\\end"))
         if token == at and depth == 0:
@@ -72,9 +73,9 @@ def _cut(tokens, at):
     return parts
 
 
-def _line(tokens):
+def _line(tokens: list[str]) -> float:
     """The width of one line of tokens."""
-    total, at = 0, 0
+    total, at = 0.0, 0
     while at < len(tokens):
         token = tokens[at]
         at += 1
@@ -112,7 +113,7 @@ def _line(tokens):
     return total
 
 
-def _group(tokens, at):
+def _group(tokens: list[str], at: int) -> tuple[list[str], int]:
     """What a command is given from position `at`: ({...} without braces, or one token, or a command with what it is
     given itself; the position behind it)."""
     if at >= len(tokens):
@@ -131,7 +132,7 @@ def _group(tokens, at):
     return tokens[at + 1 :], len(tokens)
 
 
-def _environment(tokens, at):
+def _environment(tokens: list[str], at: int) -> tuple[list[str], int]:
     """What stands between \\begin{...}, whose end is at position `at`, and its \\end{...}, and the position behind."""
     depth = 1
     for end in range(at, len(tokens)):
@@ -141,9 +142,9 @@ def _environment(tokens, at):
     return tokens[at:], len(tokens)
 
 
-def _scripts(tokens, at):
+def _scripts(tokens: list[str], at: int) -> tuple[float, int]:
     """The width of the indices and exponents from position `at`, one above the other, and the position behind them."""
-    widest, seen = 0, set()
+    widest, seen = 0.0, set()
     while at < len(tokens) and tokens[at] in "^_" and tokens[at] not in seen:
         seen.add(tokens[at])
         inside, at = _group(tokens, at + 1)

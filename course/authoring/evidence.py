@@ -13,9 +13,13 @@ import io
 import re
 import subprocess
 import tokenize
+from collections.abc import Collection, Iterable, Sequence
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 from course.authoring import chapters
+from course.authoring.chapters import Chapter
 from course.lesson import recording, settings
 
 LESSON = ("definition", "proof", "claim", "record", "lesson")  # the roles of cells that are no exercise's
@@ -26,7 +30,7 @@ AFFORDABLE = 45  # seconds on record up to which a chapter that is asked for is 
 CHOSEN = 2  # chapters that are run whole in any case, others for each commit
 
 
-def digest(chapter):
+def digest(chapter: Chapter) -> str:
     """SHA-256 of all that the outputs of a chapter's lesson depend on."""
     cells = [code(c.source) for c in lesson(chapter)]
     modules = used_modules(cells)
@@ -36,17 +40,17 @@ def digest(chapter):
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def lesson(chapter):
+def lesson(chapter: Chapter) -> list[Any]:
     """The code cells of a chapter that belong to no exercise."""
     return [cell for cell in chapter.cells if chapters.role(cell) in LESSON]
 
 
-def data_kinds(chapter):
+def data_kinds(chapter: Chapter) -> tuple[str, ...]:
     """On which kinds of data a chapter has to be run whole."""
     return (REAL, EMBEDDED) if set(chapter.header["data"]) - {"none"} else (EMBEDDED,)
 
 
-def data_at_hand(chapter):
+def data_at_hand(chapter: Chapter) -> str:
     """The kind of data that a run of this chapter gets on this machine."""
     from course.lesson import data
 
@@ -55,16 +59,17 @@ def data_at_hand(chapter):
     return REAL if places and all(place.kind in ("COURSE_DATA", "cache") for place in places) else EMBEDDED
 
 
-def code(text):
+def code(text: str) -> str:
     """Python source without comments, docstrings and blank lines: what its outputs may depend on."""
     lines = text.splitlines()
-    dropped, replaced = set(), {}
+    dropped: set[int] = set()
+    replaced: dict[int, str] = {}
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body:
             first = node.body[0]
             # A docstring that shares its line with code is left alone.
             if ast.get_docstring(node, clean=False) is not None and text_is_alone(lines, first):
-                dropped.update(range(first.lineno + 1, first.end_lineno + 1))
+                dropped.update(range(first.lineno + 1, (first.end_lineno or first.lineno) + 1))
                 replaced[first.lineno] = lines[first.lineno - 1][: first.col_offset] + "..."
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
@@ -75,21 +80,24 @@ def code(text):
 
 
 @functools.cache
-def module_code(name):
+def module_code(name: str) -> str:
     """`code` of a module of the course, such as "lesson/proofs"."""
     return code((settings.PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
 
 
-def text_is_alone(lines, node):
+def text_is_alone(lines: list[str], node: ast.stmt) -> bool:
     """Whether nothing but this node stands on its lines."""
-    before, after = lines[node.lineno - 1][: node.col_offset], lines[node.end_lineno - 1][node.end_col_offset :]
+    before, after = (
+        lines[node.lineno - 1][: node.col_offset],
+        lines[(node.end_lineno or node.lineno) - 1][node.end_col_offset :],
+    )
     return not before.strip() and not after.split("#")[0].strip()
 
 
 @functools.cache
-def imports(text):
+def imports(text: str) -> list[tuple[str, tuple[str, ...]]]:
     """What a source imports: (module, names taken from it) for each import statement, relative ones left out."""
-    found = []
+    found: list[tuple[str, tuple[str, ...]]] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found += [(alias.name, ()) for alias in node.names]
@@ -98,12 +106,12 @@ def imports(text):
     return found
 
 
-def imported(texts):
+def imported(texts: Iterable[str]) -> set[str]:
     """The names of the top-level packages that these sources import."""
     return {module.split(".")[0] for text in texts for module, _ in imports(text)}
 
 
-def used_modules(texts):
+def used_modules(texts: Iterable[str]) -> list[str]:
     """The modules of the course's lesson room that these sources use, through one another too: paths below the
     package without the suffix, such as "lesson/proofs". What judges exercises is no part of a lesson's outputs."""
     import course
@@ -123,9 +131,9 @@ def used_modules(texts):
     return sorted(found)
 
 
-def versions(packages):
+def versions(packages: Iterable[str]) -> dict[str, str]:
     """The pinned version of each package: a dict; what requirements.txt does not pin is taken as it is installed."""
-    pins = {}
+    pins: dict[str, list[str]] = {}
     requirements = settings.ROOT / "requirements.txt"
     if requirements.exists():
         for line in requirements.read_text(encoding="utf-8").splitlines():
@@ -144,13 +152,14 @@ def versions(packages):
     return found
 
 
-def of(notebook):
+def of(notebook: Any) -> dict[str, Any]:
     """The evidence that an executed notebook carries: a dict with "digest", "data" (the kinds of data that the lesson
     was run whole on) and "exercises" (by number, a digest of the answer that was checked); empty where it has none."""
-    return notebook.metadata.get("course", {}).get("evidence", {})
+    found: dict[str, Any] = notebook.metadata.get("course", {}).get("evidence", {})
+    return found
 
 
-def missing(chapter, notebook):
+def missing(chapter: Chapter, notebook: Any) -> str:
     """Why the notebook's evidence does not do for this machine, in words, or ""."""
     have = of(notebook)
     if have.get("digest") != digest(chapter):
@@ -159,7 +168,7 @@ def missing(chapter, notebook):
     return "" if kind in have["data"] else f"it was never run whole on the {kind} data"
 
 
-def plan(paths, asked=(), everything=False):
+def plan(paths: Sequence[Path], asked: Collection[str] = (), everything: bool = False) -> dict[Path, str]:
     """Which chapters to run whole, and why: a dict from the path of each source to a reason, "" for those of which
     definitions, proofs and checks will do.
 
@@ -185,19 +194,19 @@ def plan(paths, asked=(), everything=False):
     return reasons
 
 
-def recorded_seconds(number):
+def recorded_seconds(number: str) -> float | None:
     """The median wall seconds of a chapter's recorded quick run, or None."""
     run = recording.load(number).get("quick")
     return sorted(run["wall_seconds"])[len(run["wall_seconds"]) // 2] if run else None
 
 
-def by_commit(paths):
+def by_commit(paths: Sequence[Path]) -> list[Path]:
     """The chapters that this commit chooses."""
     name = commit()
     return sorted(paths, key=lambda path: hashlib.sha256(f"{name}{path.name}".encode()).hexdigest())[:CHOSEN]
 
 
-def commit():
+def commit() -> str:
     """The name of the commit that is checked out, or "" where there is none."""
     run = subprocess.run(["git", "rev-parse", "HEAD"], cwd=settings.ROOT, capture_output=True, text=True, check=False)
     return run.stdout.strip()

@@ -6,7 +6,10 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
+from course.authoring.chapters import Chapter
 from course.authoring.notebooks import COMPARED
 
 ENVIRONMENT = {
@@ -26,7 +29,9 @@ class ExecutionError(Exception):
     """A cell that fails; the message names its place in the source, the line, and what went wrong."""
 
 
-def execute(notebook, chapter, progress=None, **environment):
+def execute(
+    notebook: Any, chapter: Chapter, progress: Callable[[int, int], object] | None = None, **environment: str
+) -> Any:
     """Run a notebook derived from `chapter` in place, in the folder of the chapter's source; raises ExecutionError at
     the first cell that fails.
 
@@ -66,12 +71,12 @@ def execute(notebook, chapter, progress=None, **environment):
     return notebook
 
 
-def variables(more):
+def variables(more: dict[str, str]) -> dict[str, str]:
     """The environment that a reference is executed in."""
     return {name: value for name, value in os.environ.items() if name != "COURSE_SCALE"} | ENVIRONMENT | more
 
 
-def place(chapter, cell, line=1):
+def place(chapter: Chapter, cell: Any, line: int = 1) -> str:
     """Where the line of a notebook's cell stands in the chapter's source, such as "03_convolution.py:120"."""
     for one, first in zip(chapter.cells, chapter.lines):
         if one.source == cell.source:
@@ -79,7 +84,7 @@ def place(chapter, cell, line=1):
     return chapter.path.name
 
 
-def explain(chapter, cell, error):
+def explain(chapter: Chapter, cell: Any, error: Any) -> str:
     """What failed: the author's own line first, then the exception, then where in a library it was raised."""
     traceback = re.sub(r"\x1b\[[0-9;]*m", "", error.traceback)
     frames = re.findall(r"^(?:Cell In\[\d+\], line (\d+)|File (\S+?):(\d+), in (.*))", traceback, re.MULTILINE)
@@ -95,7 +100,7 @@ def explain(chapter, cell, error):
     return "\n".join(lines)
 
 
-def tidy(notebook, chapter):
+def tidy(notebook: Any, chapter: Chapter) -> None:
     """Keep of the outputs what a reader should see, and verify that compared cells have a stable form."""
     for cell in notebook.cells:
         if cell.cell_type != "code":
@@ -109,7 +114,7 @@ def tidy(notebook, chapter):
             )
 
 
-def run_as_script(chapter, **environment):
+def run_as_script(chapter: Chapter, **environment: str) -> None:
     """Run a chapter's source from its first line to its last, without keeping its outputs. Raises ExecutionError."""
     with tempfile.TemporaryFile() as stream:
         run = subprocess.run(

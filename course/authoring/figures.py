@@ -2,12 +2,13 @@
 
 import base64
 import io
+from typing import Any
 
 COLOURS = 256
 SEEN = 2.5  # root mean square difference, in levels of 0 to 255, from which on a palette shows
 
 
-def lighten(notebook):
+def lighten(notebook: Any) -> None:
     """Store every PNG among a notebook's outputs with a palette of 256 colours, without dithering, where that is
     smaller. Changes the notebook."""
     for cell in notebook.cells:
@@ -17,7 +18,7 @@ def lighten(notebook):
                 data["image/png"] = base64.b64encode(palette_png(base64.b64decode(data["image/png"]))).decode() + "\n"
 
 
-def palette_png(png):
+def palette_png(png: bytes) -> bytes:
     """PNG bytes with a palette: the same colours where there are no more than 256, else the nearest of 256, as long as
     nobody sees the difference; the bytes as they were where these are fewer. Transparent parts become white, as on a
     page."""
@@ -36,7 +37,7 @@ def palette_png(png):
     return min(stream.getvalue(), png, key=len)
 
 
-def _exact(rgb):
+def _exact(rgb: Any) -> Any:
     """The image with all its colours in a palette, or None where they are too many."""
     import numpy as np
     from PIL import Image
@@ -49,11 +50,11 @@ def _exact(rgb):
     return image
 
 
-def _nearest(rgb):
+def _nearest(rgb: Any) -> Any:
     """The image with the palette that comes closest, or as it is where even that one can be seen (photographs)."""
     from PIL import Image, ImageChops, ImageStat
 
-    def error(image):
+    def error(image: Any) -> float:
         return max(ImageStat.Stat(ImageChops.difference(rgb, image.convert("RGB"))).rms)
 
     tried = [

@@ -12,17 +12,22 @@ import json
 import symtable
 import warnings
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from course.authoring import chapters
+from course.authoring.chapters import Chapter
 from course.exercises import asking, keys, surroundings, values
 from course.exercises.cells import defined_name, names_made
 from course.exercises.keys import ChapterKey, ExerciseKey, Mistake, ShortQuestion
 from course.exercises.outcomes import ExerciseError
+from course.exercises.specification import Exercise
 
 PUBLIC = 0  # the seed of the cases that a learner sees
 
 
-def make(chapter, secret=None):
+def make(chapter: Chapter, secret: bytes | None = None) -> ChapterKey:
     """The key of a chapter: the learner's, or, with a secret (bytes), a class's.
 
     Raises ExerciseError where a case or an outcome is not plain data, and ChapterError where a part is missing.
@@ -43,11 +48,12 @@ def make(chapter, secret=None):
     )
 
 
-def definitions(chapter):
+def definitions(chapter: Chapter) -> list[str]:
     """The sources of a chapter's definitions, in order: of cells that hold nothing else, and of those functions and
     classes of its experiments that need nothing but definitions, so that an answer may use them too. A proof's oracle
     is none."""
-    known, found = set(dir(builtins)), []  # found: (source, the name where it may go)
+    known = set(dir(builtins))
+    found: list[tuple[str, str | None]] = []  # (source, the name where it may go)
     for cell in chapter.cells:
         role = chapters.role(cell)
         if role == "definition":
@@ -64,13 +70,13 @@ def definitions(chapter):
     return [source for source, name in found if name is None or name in added]
 
 
-def _source(source, node):
+def _source(source: str, node: ast.FunctionDef | ast.ClassDef) -> str:
     """The lines of a function or class in a source, its decorators among them."""
     first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
     return "\n".join(source.splitlines()[first - 1 : node.end_lineno])
 
 
-def needed_names(source):
+def needed_names(source: str) -> set[str]:
     """The names that a source takes from around it: builtins are among them."""
     top, found = symtable.symtable(source, "<definition>", "exec"), set()
     tables = [top]
@@ -81,7 +87,7 @@ def needed_names(source):
     return found - {one.get_name() for one in top.get_symbols() if one.is_assigned()}
 
 
-def short_questions(chapter):
+def short_questions(chapter: Chapter) -> dict[str, ShortQuestion]:
     """The ShortQuestions of a chapter, by number. Raises ChapterError where a call of `ask` cannot be read."""
     found = {}
     for cell in chapter.cells:
@@ -101,7 +107,7 @@ def short_questions(chapter):
     return found
 
 
-def made_from(chapter):
+def made_from(chapter: Chapter) -> str:
     """SHA-256 of all in a chapter's source that its key is made from: specifications, definitions, exercise cells,
     questions on the way, the title."""
     parts = [keys.FORMAT, chapter.stem, [text for _, text in chapter.grading], definitions(chapter), chapter.points]
@@ -110,16 +116,16 @@ def made_from(chapter):
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def path_of(chapter):
+def path_of(chapter: Chapter) -> Path:
     """Where a chapter's learner's key goes."""
     return chapters.keys_folder(chapter.path.parent) / f"{chapter.number}.json"
 
 
-def _cells(chapter, role):
+def _cells(chapter: Chapter, role: str) -> dict[str, Any]:
     return {c.metadata["course"]["exercise"]: c for c in chapter.cells if chapters.role(c) == role}
 
 
-def _exercise(chapter, spec, secret):
+def _exercise(chapter: Chapter, spec: Exercise, secret: bytes | None) -> ExerciseKey:
     answer, check = (_cells(chapter, role).get(spec.number) for role in ("answer", "check"))
     if answer is None or check is None or spec.number not in chapter.points:
         raise chapters.ChapterError(
@@ -166,11 +172,11 @@ def _exercise(chapter, spec, secret):
     )
 
 
-def _seed(secret, number):
+def _seed(secret: bytes, number: str) -> int:
     return int.from_bytes(hashlib.sha256(secret + number.encode()).digest()[:8], "big") | 1
 
 
-def driver_source(text):
+def driver_source(text: str) -> str:
     """Of a grading cell, only the code that puts an answer to use: what stands under `.drive` and `.measure`, and what
     these need.
 
@@ -180,11 +186,11 @@ def driver_source(text):
     return "\n".join([*drive, *standalone(text, "measure", lambda node: "measure")])
 
 
-def standalone(text, decorator, rename):
+def standalone(text: str, decorator: str, rename: Callable[[Any], str]) -> list[str]:
     """The functions of a grading cell under a decorator, each as source that stands alone: with the cell's imports and
     those of its helpers and constants that it needs. rename: gives a function's new name for its ast node."""
     body = ast.parse(text).body
-    defined = {}
+    defined: dict[str, ast.stmt] = {}
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.decorator_list:
             defined[node.name] = node
@@ -195,25 +201,28 @@ def standalone(text, decorator, rename):
     ]
     sources = []
     for chosen in body:
-        if decorator not in map(_attribute, getattr(chosen, "decorator_list", ())):
+        if not isinstance(chosen, (ast.FunctionDef, ast.ClassDef)):
             continue
-        needed, queue = set(), [chosen]
+        if decorator not in map(_attribute, chosen.decorator_list):
+            continue
+        needed: set[str] = set()
+        queue: list[ast.stmt] = [chosen]
         while queue:
             for name in {n.id for n in ast.walk(queue.pop()) if isinstance(n, ast.Name)} & defined.keys() - needed:
                 needed.add(name)
                 queue.append(defined[name])
         own, chosen.name, chosen.decorator_list = chosen.name, rename(chosen), []
-        for node in ast.walk(chosen):  # a function that calls itself
-            if isinstance(node, ast.Name) and node.id == own:
-                node.id = chosen.name
+        for used in ast.walk(chosen):  # a function that calls itself
+            if isinstance(used, ast.Name) and used.id == own:
+                used.id = chosen.name
         kept = imports + [node for node in body if any(defined[name] is node for name in needed)] + [chosen]
         sources.append("\n".join(ast.unparse(node) for node in kept))
     return sources
 
 
-def _attribute(node):
+def _attribute(node: ast.AST) -> str | None:
     return node.attr if isinstance(node, ast.Attribute) else None
 
 
-def _is_exercise(node):
+def _is_exercise(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "exercise"

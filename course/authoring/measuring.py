@@ -22,8 +22,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from course import files
 from course.lesson import settings
@@ -48,11 +50,18 @@ class Measured:
     that failed. left: the seeds that were not run, or not to their end, for want of time."""
 
     path: Path | None = None
-    failures: list = field(default_factory=list)
-    left: list = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    left: list[Any] = field(default_factory=list)
 
 
-def measure(source, budget, seeds, on_event=print, folder=None, deadline=None):
+def measure(
+    source: Path,
+    budget: str,
+    seeds: Sequence[int],
+    on_event: Callable[[str], object] = print,
+    folder: Path | None = None,
+    deadline: float | None = None,
+) -> Measured:
     """Run a chapter's source as a plain script, once per seed, and write its record as each seed is finished.
 
     source: the path of solutions/NN_topic.py. budget: "quick" or "full". seeds: one int or more. on_event: told of each
@@ -62,7 +71,7 @@ def measure(source, budget, seeds, on_event=print, folder=None, deadline=None):
     The other budget's record stays. Returns `Measured`; raises MeasureError where `COURSE_SCALE` is set and no folder
     is given.
     """
-    folder, chapter, found, lasted = place_of_records(folder), source.name[:2], Measured(), []
+    folder, chapter, found, lasted = place_of_records(folder), source.name[:2], Measured(), list[float]()
     for seed in seeds:
         name, left = f"{chapter} {budget}, seed {seed}", None
         if deadline:
@@ -91,7 +100,7 @@ def measure(source, budget, seeds, on_event=print, folder=None, deadline=None):
     return found
 
 
-def place_of_records(folder):
+def place_of_records(folder: Path | None) -> Path:
     """The folder that records go to. Raises MeasureError where none is given and `COURSE_SCALE` is set."""
     if settings.scale() != 1 and folder is None:
         raise MeasureError(
@@ -100,14 +109,14 @@ def place_of_records(folder):
     return Path(folder or RESULTS)
 
 
-def write(everything, chapter, folder):
+def write(everything: dict[str, Any], chapter: str, folder: Path) -> Path:
     """Write the records of a chapter, whole; returns the file's path."""
     path = Path(folder) / f"{chapter}.json"
     files.write(path, json.dumps(everything, indent=1, sort_keys=True) + "\n")
     return path
 
 
-def expected(chapter, budget, folder):
+def expected(chapter: str, budget: str, folder: Path) -> float:
     """How many seconds a run lasts by the longest recorded one, or 0 where none was recorded on such a machine."""
     record = load(chapter, folder).get(budget) or load(chapter, RESULTS).get(budget)
     if not record:
@@ -118,7 +127,7 @@ def expected(chapter, budget, folder):
 
 
 @functools.cache
-def this_machine():
+def this_machine() -> Any:
     """`recording.machine()`, asked in a process of its own: a backend that has begun keeps most of a GPU's memory."""
     code = "import json; from course.lesson import recording; print('machine', json.dumps(recording.machine()))"
     process = timed([sys.executable, "-c", code], settings.ROOT)
@@ -128,7 +137,7 @@ def this_machine():
     return json.loads(lines[-1])
 
 
-def keep(run, budget, chapter, folder):
+def keep(run: dict[str, Any], budget: str, chapter: str, folder: Path) -> Path:
     """Put a run into the record of its budget (see above for what stays of an earlier one); returns the file's path.
 
     run: as `run_once` gives it. Raises MeasureError where it has other figures than the record's other runs.
@@ -144,7 +153,7 @@ def keep(run, budget, chapter, folder):
     runs = {seed: number for number, seed in enumerate(record["seeds"]) if seed != run["seed"]}
     order = sorted([*runs, run["seed"]])
 
-    def row(values, value):
+    def row(values: list[Any], value: Any) -> list[Any]:
         return [value if seed == run["seed"] else values[runs[seed]] for seed in order]
 
     per_seed = {key: row(record.get(key), run[key]) for key in TAKEN + SPEED}
@@ -153,7 +162,7 @@ def keep(run, budget, chapter, folder):
     return write(everything, chapter, folder)
 
 
-def take(other, on_event=print, folder=None):
+def take(other: Path, on_event: Callable[[str], object] = print, folder: Path | None = None) -> list[Path]:
     """Put the records that another machine wrote into `other` (`--out FOLDER`) in place of this folder's, budget by
     budget. Returns the paths written. Raises MeasureError where there is none, or one is no record."""
     folder, paths = Path(folder or RESULTS), []
@@ -176,20 +185,20 @@ def take(other, on_event=print, folder=None):
     return paths
 
 
-def digest(source):
+def digest(source: Path) -> str:
     """A digest of a chapter's code, its text left aside: of all lines that are neither empty nor comments."""
     lines = source.read_text(encoding="utf-8").splitlines()
     code = "\n".join(line.rstrip() for line in lines if line.strip() and not line.startswith("#"))
     return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
-def speed_now():
+def speed_now() -> dict[str, float]:
     """How fast the machine is at this moment: the milliseconds that a product of two float32 matrices 1024 x 1024 takes
     in NumPy (all cores) and those of 200,000 turns of a loop in Python (one core), each the best of a few. They tell a
     slow stretch of the machine from a slow chapter."""
     import numpy as np
 
-    def loop():
+    def loop() -> float:
         total = 0
         for i in range(200_000):
             total += i * i
@@ -199,7 +208,7 @@ def speed_now():
     return {"product_ms": fastest(lambda: a @ a), "loop_ms": fastest(loop)}
 
 
-def fastest(function, times=5):
+def fastest(function: Callable[[], object], times: int = 5) -> float:
     """The least milliseconds of a few calls."""
     taken = []
     for _ in range(times):
@@ -222,7 +231,7 @@ class Process:
     stopped: bool = False
 
 
-def timed(command, folder, limit=None, **environment):
+def timed(command: list[str], folder: Path, limit: float | None = None, **environment: str) -> Process:
     """Run a command to its end and take its time and memory, children that it waited for included. limit: the seconds
     after which it is killed, with its children."""
     stopped = threading.Event()
@@ -238,12 +247,12 @@ def timed(command, folder, limit=None, **environment):
             start_new_session=True,
         )
 
-        def kill():
+        def kill() -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
                 stopped.set()
 
-        alarm = threading.Timer(limit, kill)
+        alarm = threading.Timer(limit or 0, kill)
         alarm.daemon = True
         if limit is not None:
             alarm.start()
@@ -263,7 +272,7 @@ def timed(command, folder, limit=None, **environment):
     return Process(process.returncode, output, round(wall, 2), round(cpu, 2), round(peak), stopped.is_set())
 
 
-def run_once(source, budget, seed, limit=None):
+def run_once(source: Path, budget: str, seed: int, limit: float | None = None) -> dict[str, Any]:
     """One run of a chapter as a plain script: its seed, figures, the machine it ran on, its code's digest, time and
     memory. limit: the seconds after which it is stopped. Raises MeasureError where it fails, Overrun where it is
     stopped."""
@@ -274,10 +283,11 @@ def run_once(source, budget, seed, limit=None):
         if not target.exists():
             raise MeasureError(f"{source.name}, budget {budget}, seed {seed} recorded nothing (it never calls record)")
         taken = {key: getattr(process, key) for key in TAKEN}
-        return json.loads(target.read_text(encoding="utf-8")) | taken | {"seed": seed, "code": code}
+        run: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
+        return run | taken | {"seed": seed, "code": code}
 
 
-def run_script(source, budget, seed, limit=None, **environment):
+def run_script(source: Path, budget: str, seed: int, limit: float | None = None, **environment: str) -> Process:
     """Run a chapter as a plain script; returns the Process. Raises MeasureError where it fails, Overrun where it is
     stopped after `limit` seconds."""
     process = timed(
@@ -298,7 +308,14 @@ def run_script(source, budget, seed, limit=None, **environment):
     return process
 
 
-def measure_sweeps(source, budget, seed, on_event=print, folder=None, deadline=None):
+def measure_sweeps(
+    source: Path,
+    budget: str,
+    seed: int,
+    on_event: Callable[[str], object] = print,
+    folder: Path | None = None,
+    deadline: float | None = None,
+) -> Measured:
     """Run the sweeps of a chapter with one seed (see `course.lesson.sweeping`), and record them under "sweeps", by
     sweep and budget, in NN.json. The chapter runs as far as its last sweep.
 
@@ -340,8 +357,8 @@ def measure_sweeps(source, budget, seed, on_event=print, folder=None, deadline=N
     return found
 
 
-def sweeps_of(source):
+def sweeps_of(source: Path) -> list[str]:
     """The tags of a chapter's sweeps, in order."""
     calls = [node for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     calls = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "sweep"]
-    return [call.args[0].value for call in sorted(calls, key=lambda call: call.lineno)]
+    return [ast.literal_eval(call.args[0]) for call in sorted(calls, key=lambda call: call.lineno)]

@@ -2,18 +2,20 @@
 
 import copy
 import hashlib
+from typing import Any
 
 from course.authoring import chapters
+from course.authoring.chapters import Chapter, Entry
 
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # What folds an aside: JupyterLab and Notebook 7 read the first key, Colab the second, the website a tag. VS Code keeps
 # to itself which cells are folded, and reads nothing of it in a file.
-FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}
+FOLDED: dict[str, Any] = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 FOLDED_TAG = "hide-input"
 COMPARED = ("proof", "claim", "check")  # the roles of cells whose printed lines nbval compares
 
 
-def derive(chapter):
+def derive(chapter: Chapter) -> Any:
     """The chapter's solution notebook, not executed.
 
     Cell ids depend on a cell's own text only, so that an edit elsewhere leaves them alone.
@@ -21,7 +23,8 @@ def derive(chapter):
     import nbformat.v4 as v4
 
     cells = [v4.new_markdown_cell(title_cell(chapter), id="title")]
-    taken, begun = set(), False
+    taken: set[str] = set()
+    begun = False
     for cell in chapter.cells:
         if cell.cell_type == "markdown":
             text = cell.source
@@ -29,15 +32,15 @@ def derive(chapter):
                 begun, above, text = True, text[: found.start()].strip(), text[found.start() :]
                 if above:
                     cells.append(v4.new_markdown_cell(above, id=unique_id(above, taken)))
-                metadata = {"course": {"role": "resume"}}
-                cells.append(v4.new_code_cell(resume_cell(chapter), metadata=metadata, id="resume"))
+                begins = {"course": {"role": "resume"}}
+                cells.append(v4.new_code_cell(resume_cell(chapter), metadata=begins, id="resume"))
             cells.append(v4.new_markdown_cell(text, id=unique_id(text, taken)))
             continue
         course = dict(cell.metadata["course"])
         role, number = course["role"], course.get("exercise")
-        metadata = {"course": course}
+        metadata: dict[str, Any] = {"course": course}
         name = f"{'exercise' if role == 'answer' else role}-{number.replace('.', '-')}" if number else None
-        if number:
+        if number and name:
             metadata["nbgrader"] = _nbgrader(name, role, chapter.points[number])
         if role == "ask":
             name = f"question-{course['question'].replace('.', '-')}"
@@ -57,7 +60,7 @@ def derive(chapter):
     return v4.new_notebook(cells=cells, metadata=metadata)
 
 
-def learner_notebook(solution, chapter):
+def learner_notebook(solution: Any, chapter: Chapter) -> Any:
     """What a learner opens: answers blanked, checks without output, the lesson's outputs kept."""
     notebook = copy.deepcopy(solution)
     notebook.metadata.course.pop("evidence", None)
@@ -74,7 +77,7 @@ def learner_notebook(solution, chapter):
     return notebook
 
 
-def resume_cell(chapter):
+def resume_cell(chapter: Chapter) -> str:
     """The code that makes the exercises independent of the lesson above."""
     return (
         "# After a pause or a restart, begin here: this runs what the lesson defines, and none of its training.\n"
@@ -82,7 +85,7 @@ def resume_cell(chapter):
     )
 
 
-def navigation(chapter, index, known=None):
+def navigation(chapter: Chapter | Entry, index: str, known: list[Entry] | None = None) -> str:
     """The last cell: links to the next chapter, the previous one and the index. index: its address. known: the Entries
     that there are, the chapter's own among them; all, if None."""
     known = known or chapters.entries()
@@ -95,7 +98,7 @@ def navigation(chapter, index, known=None):
     return " · ".join([*links, f"[All chapters]({index})"])
 
 
-def title_cell(chapter):
+def title_cell(chapter: Chapter) -> str:
     """The Markdown that the header becomes."""
     h = chapter.header
     points = (
@@ -119,7 +122,7 @@ def title_cell(chapter):
     )
 
 
-def without_outputs(notebook):
+def without_outputs(notebook: Any) -> Any:
     """A notebook as plain data without what its execution has added, for comparison."""
     plain = copy.deepcopy(notebook)
     plain.metadata.get("course", {}).pop("evidence", None)
@@ -129,7 +132,7 @@ def without_outputs(notebook):
     return plain
 
 
-def unique_id(source, taken):
+def unique_id(source: str, taken: set[str]) -> str:
     """A cell id made of the cell's text; `taken` holds those of the notebook so far."""
     base = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()[:10]
     name, n = base, 1
@@ -140,7 +143,7 @@ def unique_id(source, taken):
     return name
 
 
-def _nbgrader(name, role, points):
+def _nbgrader(name: str, role: str, points: int) -> dict[str, Any]:
     metadata = {
         "grade": role == "check",
         "grade_id": name,

@@ -1,10 +1,15 @@
 """The pages derived from the chapters' headers and records: the index, the README's tables, the glossary, the
 recorded runs."""
 
+import functools
 import re
 import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from course.authoring import audit, chapters, glossary
+from course.authoring.chapters import Entry
 from course.authoring.notebooks import KERNELSPEC, unique_id
 from course.files import notebook_text, write
 from course.lesson import recording, settings
@@ -20,7 +25,7 @@ class PageError(Exception):
     """A page that cannot be made; the message says which and why."""
 
 
-def syllabus(entries, link):
+def syllabus(entries: list[Entry], link: Callable[[Entry], str]) -> str:
     """The table of chapters as Markdown; `link` gives a chapter's address. entries: from `chapters.entries`."""
     lines = ["| | chapter | you will meet | data | minutes |", "|---|---|---|---|---|"]
     for entry in entries:
@@ -31,7 +36,7 @@ def syllabus(entries, link):
     return "\n".join(lines)
 
 
-def index_notebook(entries):
+def index_notebook(entries: list[Entry]) -> Any:
     """The notebook that JupyterLab opens at: `solutions/index.md`, a cell per `---`, with the table of chapters. A cell
     that is nothing but {{progress}} becomes code that shows where a learner is."""
     import nbformat.v4 as v4
@@ -49,7 +54,7 @@ def index_notebook(entries):
     return v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
 
 
-def audits(entries):
+def audits(entries: list[Entry]) -> str:
     """The table of what the audits of the chapters' checks found, as Markdown."""
     heads = ("chapter", "exercises", *audit.COUNTS, "accepted")
     lines, sums = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"], [0] * (len(heads) - 1)
@@ -62,19 +67,23 @@ def audits(entries):
     return "\n".join([*lines, f"| all | {' | '.join(f'{count:,}' for count in sums)} |"])
 
 
-def derived_readme(entries, text):
+def derived_readme(entries: list[Entry], text: str) -> str:
     """README's text with the tables of chapters and of audits, each between its two markers, made anew. Raises
     PageError without markers."""
     tables = {"syllabus": syllabus(entries, lambda entry: f"notebooks/{entry.stem}.ipynb"), "audit": audits(entries)}
     for name, table in tables.items():
         marks = rf"(<!-- {name}[^>]*-->\n).*?(\n<!-- end of {name} -->)"
-        text, count = re.subn(marks, lambda m, table=table: m[1] + table + m[2], text, flags=re.DOTALL)
+        text, count = re.subn(marks, functools.partial(_between, table), text, flags=re.DOTALL)
         if count != 1:
             raise PageError(f"README.md must hold one pair of <!-- {name} ... --> and <!-- end of {name} -->")
     return text
 
 
-def results_page(entries):
+def _between(table: str, marks: re.Match[str]) -> str:
+    return f"{marks[1]}{table}{marks[2]}"
+
+
+def results_page(entries: list[Entry]) -> str:
     """`docs/results.md`: what the recorded runs of the chapters cost, and their figures, as Markdown."""
     costs = [
         "| chapter | budget | on | data | seeds | wall, s | CPU, s | memory, MB | product, ms | loop, ms |",
@@ -113,12 +122,12 @@ def results_page(entries):
     return "\n\n".join([text, "\n".join(costs), *parts]) + "\n"
 
 
-def results_path():
+def results_path() -> Path:
     """Where `results_page` goes."""
     return settings.ROOT / "docs" / "results.md"
 
 
-def write_pages():
+def write_pages() -> list[Path]:
     """Write the index notebook, the glossary, the README's tables and the page of recorded runs, where they are not
     so already. Returns the paths of those that have changed."""
     entries, changed = chapters.entries(), []

@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from course.authoring import build, chapters, glossary, keying, notebooks, pages
+from course.authoring.chapters import Chapter
 from course.files import load_notebook, notebook_text, write
 from course.lesson import settings
 
@@ -20,7 +22,7 @@ class ReleaseError(Exception):
     """A students' edition that cannot be made; the message says why and what to do. Nothing is left half made."""
 
 
-def release(out, sources, on_event=lambda text: None):
+def release(out: Path, sources: list[Path], on_event: Callable[[str], object] = lambda text: None) -> Path:
     """Make a students' edition of some chapters in a new folder, which is there whole or not at all.
 
     out: the folder; it must not be there, or be empty. sources: the paths of the chapters' sources. on_event: told, in
@@ -53,7 +55,7 @@ def release(out, sources, on_event=lambda text: None):
     return out / wheel.name
 
 
-def write_lessons(folder, wanted):
+def write_lessons(folder: Path, wanted: list[Chapter]) -> None:
     """The lessons, and an index and a glossary of them, with links to no other chapter."""
     known = [entry for entry in chapters.entries() if entry.number in {chapter.number for chapter in wanted}]
     for chapter in wanted:
@@ -66,7 +68,7 @@ def write_lessons(folder, wanted):
     write(folder / glossary.PAGE, notebook_text(glossary.notebook(known)))
 
 
-def write_tree(tree, made):
+def write_tree(tree: Path, made: Path) -> None:
     """What the wheel is built of: the package with these keys, records and lessons only."""
     numbers = {path.stem for path in (made / "keys").iterdir()}
     for path in settings.PACKAGE.rglob("*"):
@@ -82,7 +84,7 @@ def write_tree(tree, made):
     write(tree / "README.md", "# Deep Vision in Keras\n\nThe students' edition.\n")
 
 
-def build_wheel(tree, out):
+def build_wheel(tree: Path, out: Path) -> Path:
     """Build the wheel of a source tree with the setuptools at hand, without the network; its path in the folder `out`.
     Raises ReleaseError."""
     try:
@@ -98,7 +100,7 @@ def build_wheel(tree, out):
     return found[0]
 
 
-def instructions(wanted, wheel):
+def instructions(wanted: list[Chapter], wheel: str) -> str:
     """The README of a students' edition."""
     listed = "\n".join(f"- {int(chapter.number)}. {chapter.header['title']}" for chapter in wanted)
     return INSTRUCTIONS.format(listed=listed, wheel=wheel, first=wanted[0].number, stem=wanted[0].stem)

@@ -6,11 +6,15 @@ import re
 import tokenize
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from course.authoring import chapters, equations, executing, glossary, keying, road, wording
+from course.authoring.chapters import Chapter
 from course.exercises import asking, judging
 from course.exercises.hints import diagnose
+from course.exercises.keys import ChapterKey, ExerciseKey
 from course.files import load_notebook
 from course.lesson import settings
 
@@ -34,16 +38,16 @@ class Problem:
     what: str
     size: bool = False
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.place}: {self.what}"
 
 
-def strict():
+def strict() -> bool:
     """Whether matters of size are errors: in this course, not in one that `COURSE_SOLUTIONS` points to."""
-    return settings.solutions_folder() == settings.ROOT / "solutions"
+    return bool(settings.solutions_folder() == settings.ROOT / "solutions")
 
 
-def problems(chapter):
+def problems(chapter: Chapter) -> list[Problem]:
     """All Problems that the source shows without being run."""
     parts = [_teaching, _equations, _claims, _exercises, _short_questions, _asides, _size, _terms, _symbols, _words]
     parts += [_road, _minutes, _controls, _wording, _wide_equations, _enough_terms]
@@ -53,7 +57,7 @@ def problems(chapter):
     return found
 
 
-def opening_problems(chapter, notebook):
+def opening_problems(chapter: Chapter, notebook: Any) -> list[Problem]:
     """The Problems that the chapter's executed notebook shows: whether the first image comes before any code that a
     learner sees."""
     image, code = road.opening(notebook)
@@ -64,7 +68,7 @@ def opening_problems(chapter, notebook):
     return [Problem(place, said, size=True)]
 
 
-def report(chapter):
+def report(chapter: Chapter) -> tuple[str, list[Problem]]:
     """What `course review` prints of a chapter: (a line of figures, all Problems)."""
     found, header = road.of(chapter), chapter.header["minutes"]
     opening, notebook = "not built", load_notebook(chapter.solution) if chapter.solution.exists() else None
@@ -81,7 +85,7 @@ def report(chapter):
     return line, [*problems(chapter), *shown]
 
 
-def _teaching(chapter):
+def _teaching(chapter: Chapter) -> Iterator[Problem]:
     taught = set(PREREQUISITES)
     for entry in chapters.entries():
         if entry.number < chapter.number:
@@ -93,7 +97,7 @@ def _teaching(chapter):
             )
 
 
-def _equations(chapter):
+def _equations(chapter: Chapter) -> Iterator[Problem]:
     prefix = int(chapter.number)
     written = [(tag, cell) for cell in _markdown(chapter) for tag in chapters.TAG.findall(cell.source)]
     proved = {tag: cell for tag, cell in chapters.promised(chapter, "prove")}
@@ -116,7 +120,7 @@ def _equations(chapter):
             yield Problem(chapter.place(cell), f'prove("{tag}", ...) proves an equation that no \\tag{{{tag}}} numbers')
 
 
-def _claims(chapter):
+def _claims(chapter: Chapter) -> Iterator[Problem]:
     prefix, claims = int(chapter.number), chapters.promised(chapter, "claim")
     for position, (tag, cell) in enumerate(claims, start=1):
         if tag != f"{prefix}.{position}":
@@ -125,8 +129,8 @@ def _claims(chapter):
         yield Problem(f"{chapter.path.name}:1", "it makes no claim: let an experiment end in claim(...)")
 
 
-def _exercises(chapter):
-    cells = {role: {} for role in ("answer", "check")}
+def _exercises(chapter: Chapter) -> Iterator[Problem]:
+    cells: dict[str, dict[str, Any]] = {role: {} for role in ("answer", "check")}
     for cell in chapter.cells:
         role = chapters.role(cell)
         if role in cells:
@@ -158,7 +162,7 @@ def _exercises(chapter):
     yield from _independence(chapter, cells["answer"])
 
 
-def _short_questions(chapter):
+def _short_questions(chapter: Chapter) -> Iterator[Problem]:
     """Each question on the way is asked in the text above its cell, and they count up: 3.a, 3.b, ..."""
     prefix, asked, text = int(chapter.number), [], ""
     for cell in chapter.cells:
@@ -190,7 +194,7 @@ def _short_questions(chapter):
             yield Problem(chapter.place(place), f"question {number}: its answer is none of its choices=(...)")
 
 
-def _asides(chapter):
+def _asides(chapter: Chapter) -> Iterator[Problem]:
     """A folded cell shows its first line in JupyterLab, and its title in Colab."""
     for cell in chapter.cells:
         if chapters.is_aside(cell) and not ASIDE.match(cell.source):
@@ -199,9 +203,9 @@ def _asides(chapter):
             )
 
 
-def _independence(chapter, answers):
+def _independence(chapter: Chapter, answers: dict[str, Any]) -> Iterator[Problem]:
     """Nothing in a lesson may depend on an exercise."""
-    names = {}
+    names: dict[str, str] = {}
     for number, cell in answers.items():
         found = [node.name for node in ast.parse(cell.source).body if hasattr(node, "name")]
         if not found:
@@ -219,7 +223,7 @@ def _independence(chapter, answers):
                     )
 
 
-def _size(chapter):
+def _size(chapter: Chapter) -> Iterator[Problem]:
     first = f"{chapter.path.name}:1"
     figures = sum(cell.source.count("*Figure ") for cell in _markdown(chapter))
     if figures < 3:
@@ -230,14 +234,14 @@ def _size(chapter):
         )
 
 
-def _words(chapter):
+def _words(chapter: Chapter) -> Iterator[Problem]:
     words = road.of(chapter).words
     if not WORDS[0] <= words <= WORDS[1]:
         what = f"{words:,} words; a chapter has {WORDS[0]:,} to {WORDS[1]:,}"
         yield Problem(f"{chapter.path.name}:1", what, size=True)
 
 
-def _road(chapter):
+def _road(chapter: Chapter) -> Iterator[Problem]:
     """What stands open: not too many cells, not too many lines, no long cell."""
     found, first = road.of(chapter), f"{chapter.path.name}:1"
     for have, limit, what in (
@@ -252,7 +256,7 @@ def _road(chapter):
             yield Problem(chapter.place(cell), what, size=True)
 
 
-def _minutes(chapter):
+def _minutes(chapter: Chapter) -> Iterator[Problem]:
     least, most = road.of(chapter).minutes
     least, most = 5 * int(least // 5), 5 * -int(-most // 5)
     if not least <= chapter.header["minutes"] <= most:
@@ -260,13 +264,13 @@ def _minutes(chapter):
         yield Problem(f"{chapter.path.name}:1", said, size=True)
 
 
-def _controls(chapter):
+def _controls(chapter: Chapter) -> Iterator[Problem]:
     """Each claim is tried where it must be false; where it cannot be, a comment says why."""
     for call, cell in chapters.calls(chapter, "claim"):
         tag, control = ast.literal_eval(call.args[0]), chapters.control(call)
         if control is None:
             said = f"claim {tag} has no control: add control=..., the same measurement where the sentence must be false"
-        elif not chapters.is_constant(control):
+        elif not isinstance(control, ast.Constant):
             continue
         elif control.value is not None:
             said = f"claim {tag}: its control is {control.value!r}, which is no measurement"
@@ -277,15 +281,15 @@ def _controls(chapter):
         yield Problem(chapter.place(cell), said, size=True)
 
 
-def _comments(source):
+def _comments(source: str) -> list[str]:
     """The comments of a cell, the title of an aside left out."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return [t.string for t in tokens if t.type == tokenize.COMMENT and not ASIDE.match(t.string)]
 
 
-def _wording(chapter):
+def _wording(chapter: Chapter) -> Iterator[Problem]:
     """Each word that the field has another word for, once, with all its places."""
-    found = {}
+    found: dict[tuple[str, str], list[int]] = {}
     for cell, mark in zip(chapter.cells, chapter.lines):
         if cell.cell_type == "markdown":
             for line, word, term in wording.private(cell.source):
@@ -295,7 +299,7 @@ def _wording(chapter):
         yield Problem(f"{chapter.path.name}:{lines[0]}", f"{word!r}: the field says {term!r}{others}", size=True)
 
 
-def _wide_equations(chapter):
+def _wide_equations(chapter: Chapter) -> Iterator[Problem]:
     """A display equation that a window of 1024 pixels cuts off, and with it, often, its number."""
     for cell, mark in zip(chapter.cells, chapter.lines):
         if cell.cell_type == "markdown":
@@ -310,7 +314,7 @@ def _wide_equations(chapter):
                     yield Problem(f"{chapter.path.name}:{line}", said, size=True)
 
 
-def _enough_terms(chapter):
+def _enough_terms(chapter: Chapter) -> Iterator[Problem]:
     have = len(chapter.header.get("terms", ()))
     if have < glossary.LEAST:
         said = (
@@ -319,7 +323,7 @@ def _enough_terms(chapter):
         yield Problem(f"{chapter.path.name}:1", said, size=True)
 
 
-def _terms(chapter):
+def _terms(chapter: Chapter) -> Iterator[Problem]:
     """Each term is named in Chinese, and in bold where the chapter first uses it."""
     first = f"{chapter.path.name}:1"
     paragraphs = list(_paragraphs(chapter))
@@ -341,7 +345,7 @@ def _terms(chapter):
             yield Problem(first, f"the term {name!r} stands in no sentence of the chapter")
 
 
-def _symbols(chapter):
+def _symbols(chapter: Chapter) -> Iterator[Problem]:
     """A symbol that the header lists stands in the chapter's mathematics."""
     formulas = [glossary.tokens(found) for c in _markdown(chapter) for found in MATHEMATICS.findall(c.source)]
     for symbol in [*chapter.header.get("symbols", {}), *(t.get("symbol") for t in chapter.header.get("terms", ()))]:
@@ -349,7 +353,7 @@ def _symbols(chapter):
             yield Problem(f"{chapter.path.name}:1", f"the symbol {symbol} stands in no equation and no formula")
 
 
-def _paragraphs(chapter):
+def _paragraphs(chapter: Chapter) -> Any:
     """The text above the exercises, paragraph by paragraph: (number of the first line; text without code, formulas and
     headings; the same without lists, tables and captions, which may name a term before a sentence introduces it)."""
     for cell, mark in zip(chapter.cells, chapter.lines):
@@ -363,7 +367,7 @@ def _paragraphs(chapter):
             yield mark + plain.count("\n", 0, found.start()), found[0], found[0][: item.start() if item else None]
 
 
-def exercise_problems(chapter, key):
+def exercise_problems(chapter: Chapter, key: ChapterKey) -> Iterator[Problem]:
     """The Problems that the exercises show when they are run: key is the chapter's, just made."""
     for number, spec in chapters.specifications(chapter).items():
         one = key.exercises[number]
@@ -399,14 +403,14 @@ def exercise_problems(chapter, key):
                 )
 
 
-def _easy_to_forge(key):
+def _easy_to_forge(key: ExerciseKey) -> bool:
     """Whether the values that an exercise expects are few, or mostly one."""
     found = [leaf for outcome in key.expected if not outcome.raised for leaf in _leaves(outcome.value)]
     counts = Counter(map(repr, found))
     return bool(found) and (len(counts) <= FEW or max(counts.values()) > MOSTLY * len(found))
 
 
-def _leaves(value):
+def _leaves(value: Any) -> Any:
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
@@ -414,7 +418,7 @@ def _leaves(value):
     return [value]
 
 
-def right_answer_problems(chapter, key):
+def right_answer_problems(chapter: Chapter, key: ChapterKey) -> Iterator[Problem]:
     """The Problems of right answers that do not pass; they are run for it."""
     for number, spec in chapters.specifications(chapter).items():
         one = key.exercises[number]
@@ -429,10 +433,10 @@ def right_answer_problems(chapter, key):
                 )
 
 
-def _place(chapter, number):
+def _place(chapter: Chapter, number: str) -> str:
     """Where an exercise's grading cell stands."""
     return next(f"{chapter.path.name}:{line}" for line, text in chapter.grading if f'exercise("{number}"' in text)
 
 
-def _markdown(chapter):
+def _markdown(chapter: Chapter) -> list[Any]:
     return [cell for cell in chapter.cells if cell.cell_type == "markdown"]

@@ -4,8 +4,10 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from course.authoring import chapters, notebooks, wording
+from course.authoring.chapters import Chapter
 
 HIDDEN = (*chapters.UNFOLDED, "resume")  # the roles of cells that are no part of the lesson's own code
 READING = 150  # words a minute
@@ -20,27 +22,29 @@ class Road:
     of them are tried on a control."""
 
     words: int
-    cells: list
+    cells: list[tuple[Any, int]]
+
     exercises: int
     claims: int
     controls: int
 
     @property
-    def lines(self):
+    def lines(self) -> int:
         return sum(count for _, count in self.cells)
 
     @property
-    def longest(self):
+    def longest(self) -> int:
         return max((count for _, count in self.cells), default=0)
 
     @property
-    def minutes(self):
+    def minutes(self) -> tuple[float, float]:
         """How long a learner takes: (the least, the most)."""
         reading = self.words / READING + self.lines / CODE
-        return tuple(reading + self.exercises * each for each in EXERCISE)
+        least, most = (reading + self.exercises * each for each in EXERCISE)
+        return least, most
 
 
-def of(chapter):
+def of(chapter: Chapter) -> Road:
     """The Road of a Chapter, from its source alone."""
     texts = [notebooks.title_cell(chapter), *(c.source for c in chapter.cells if c.cell_type == "markdown")]
     cells = [
@@ -51,19 +55,19 @@ def of(chapter):
     return Road(wording.count("\n".join(texts)), cells, len(chapter.grading), len(controls), tried)
 
 
-def seen(cell):
+def seen(cell: Any) -> bool:
     """Whether a cell of a Chapter, or of a notebook derived from it, is code that stands open on the road."""
     return cell.cell_type == "code" and chapters.role(cell) not in HIDDEN and not chapters.is_aside(cell)
 
 
-def opening(notebook):
+def opening(notebook: Any) -> Any:
     """Where a derived and executed notebook shows its first image, as a figure or in text, and its first visible code:
     two positions of cells, None where there is none."""
     image = next((i for i, cell in enumerate(notebook.cells) if shows_image(cell)), None)
     return image, next((i for i, cell in enumerate(notebook.cells) if seen(cell)), None)
 
 
-def shows_image(cell):
+def shows_image(cell: Any) -> bool:
     """Whether a cell of a notebook shows an image."""
     if cell.cell_type == "markdown":
         return "![" in cell.source

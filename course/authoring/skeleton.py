@@ -1,13 +1,14 @@
 """`course new`: the skeleton of a chapter, which builds as it stands."""
 
 import re
+from pathlib import Path
 
 from course.authoring import chapters
 from course.files import write
 from course.lesson import settings
 
 
-def write_new(name):
+def write_new(name: str) -> Path:
     """Write solutions/NN_topic.py for a name such as "08_recipes"; its path. Raises ChapterError where the name is not
     of that form, or the number is taken."""
     found = re.fullmatch(r"(\d\d)_([a-z][a-z0-9_]*)", name)
@@ -19,7 +20,7 @@ def write_new(name):
         raise chapters.ChapterError(
             f"there is a chapter {number} already: {settings.solutions_folder().name}/{taken[0]}"
         )
-    path = settings.solutions_folder() / f"{name}.py"
+    path: Path = settings.solutions_folder() / f"{name}.py"
     text = TEMPLATE
     for key, value in {"NN": number, "N": str(int(number)), "TITLE": topic.replace("_", " ").capitalize()}.items():
         text = text.replace(f"<{key}>", value)

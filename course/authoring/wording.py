@@ -21,17 +21,17 @@ DISPLAY = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 NO_PROSE = re.compile(r"```.*?```|\$\$.*?\$\$|`[^`\n]*`|(?<!\\)\$[^$]*\$|\]\([^)\s]*\)", re.DOTALL)
 
 
-def count(text):
+def count(text: str) -> int:
     """The number of words of Markdown, display equations left out."""
     return len(DISPLAY.sub("", text).split())
 
 
-def prose(text):
+def prose(text: str) -> str:
     """Markdown with all that is no prose blanked out, line by line and column by column as it was."""
     return NO_PROSE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
 
 
-def private(text):
+def private(text: str) -> list[tuple[int, str, str]]:
     """The words of Markdown's prose that the field has another word for: a list of (line, from 0; word; its term)."""
     plain = prose(text)
     return [(plain.count("\n", 0, m.start()), m[0], FIELDS[m[0].lower()]) for m in PRIVATE.finditer(plain)]

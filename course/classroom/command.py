@@ -3,9 +3,18 @@
 import difflib
 import os
 import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from course.classroom import lms, roster, rules, runner, sandbox, sealed, similarity
+from course.classroom.layout import Submission, Unread
 from course.classroom.report import words, writing
+from course.classroom.results import Result, Results
+from course.classroom.runner import Options, Reference
+from course.classroom.similarity import Pair
 from course.exercises import keys
 
 NOT_SANDBOXED = (
@@ -20,21 +29,21 @@ class Lines:
     for each tenth of the work, and where that takes long, one every LINE_SECONDS. print_line: prints one. clock:
     seconds."""
 
-    def __init__(self, print_line, clock=time.monotonic):
+    def __init__(self, print_line: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
         self.print_line, self.clock = print_line, clock
         self.done = self.of = 0
         self.began = self.last = clock()
 
-    def begin(self, count):
+    def begin(self, count: int) -> None:
         self.of = count
         if count:
             self.print_line(f"Starting the workers and testing the grader; {count} to grade")
 
-    def tested(self, chapter):
+    def tested(self, chapter: str) -> None:
         self.print_line(f"Chapter {chapter}: the grader's self-test has passed")
         self.began = self.last = self.clock()
 
-    def graded(self):
+    def graded(self) -> None:
         self.done, now = self.done + 1, self.clock()
         if self.done * LINES // self.of == (self.done - 1) * LINES // self.of and now < self.last + LINE_SECONDS:
             return
@@ -43,7 +52,7 @@ class Lines:
         self.print_line(f"{self.done} of {self.of} graded, {60 * speed:.0f} a minute{left}")
 
 
-def choose_wall(required):
+def choose_wall(required: bool) -> bool:
     """Whether submissions are locked in. Raises GraderError where they cannot be and must."""
     why = sandbox.available()
     if why is None:
@@ -57,14 +66,18 @@ def choose_wall(required):
     return False
 
 
-def grade(options, class_key, rules_file, roster_file, console):
+def grade(
+    options: Options, class_key: runner.ClassKey, rules_file: Path | None, roster_file: Path | None, console: Console
+) -> list[Result]:
     """Grade a class and write the reports, of all results that stand in the folder of results. Returns the ruled
     results. class_key: see `runner.grade_class`. Raises GraderError, RulesError, RosterError and OSError."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     known = {number: keys.load(number) for number in keys.known()}
-    points = {number: {n: one.points for n, one in key.exercises.items()} for number, key in known.items()}
+    points: rules.Points = {
+        number: {n: one.points for n, one in key.exercises.items()} for number, key in known.items()
+    }
     ruling = rules.read_rules(rules_file, points)
     class_list = roster.read_roster(roster_file) if roster_file else None
     options.zone = ruling.zone
@@ -80,7 +93,7 @@ def grade(options, class_key, rules_file, roster_file, console):
     ) as bar:  # fmt: skip
         task = bar.add_task("Reading", total=None, rate="")
 
-        def on_event(event, *what):
+        def on_event(event: str, *what: Any) -> None:
             if event == "found":
                 found, unread = what
                 submissions.extend(found)
@@ -124,7 +137,7 @@ def grade(options, class_key, rules_file, roster_file, console):
     return ruled
 
 
-def _need(asked, there):
+def _need(asked: Collection[str], there: set[str]) -> None:
     """Raise GraderError where a student is asked for of whom nothing was found."""
     for student in asked:
         if student not in there:
@@ -133,10 +146,12 @@ def _need(asked, there):
             raise runner.GraderError(f"--student {student}: nothing was found of anybody called so{meant}")
 
 
-def _standing(options, results, submissions, remarks):
+def _standing(
+    options: Options, results: list[Result], submissions: list[Submission], remarks: list[str]
+) -> list[Result]:
     """All results that stand: of this run, and of earlier ones in the same folder. A submission that was not to be
     graded, and never was, is one that waits. Adds what is to be said of them to the remarks."""
-    standing = runner.Results(options.out).every() | {(r["student"], r["chapter"]): r for r in results}
+    standing = Results(options.out).every() | {(r["student"], r["chapter"]): r for r in results}
     there = {(one.student, one.chapter): one for one in submissions}
     chapters = {chapter for _, chapter in there}
     gone = [student for student, chapter in standing if chapter in chapters and (student, chapter) not in there]
@@ -152,13 +167,15 @@ def _standing(options, results, submissions, remarks):
     return [*standing.values(), *waiting]
 
 
-def _waiting(submission):
+def _waiting(submission: Submission) -> Result:
     nothing = {"graded": "", "sandboxed": True, "seconds": 0.0, "exercises": [], "digests": {}, "answers": {}}
     reason = "not graded yet: this run was for other students"
     return runner.described(submission) | nothing | {"status": rules.WAITING, "reason": reason}
 
 
-def _shared(out, references, results, remarks):
+def _shared(
+    out: Path, references: dict[str, Reference], results: list[Result], remarks: list[str]
+) -> dict[str, list[str]]:
     """What every answer to an exercise may share: the solution and the stub, by exercise. Of a chapter that was graded
     in an earlier run, by the key that was kept."""
     chapters = {r["chapter"] for r in results}
@@ -173,7 +190,7 @@ def _shared(out, references, results, remarks):
     }
 
 
-def _sum_up(results, unread, pairs, options, console):
+def _sum_up(results: list[Result], unread: list[Unread], pairs: list[Pair], options: Options, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 

@@ -6,9 +6,11 @@ answer.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from course.exercises import judging, values
 from course.exercises.hints import diagnose
+from course.exercises.keys import ExerciseKey
 
 MOST_LETTERS = 3000  # of what a learner is shown of one answer
 
@@ -25,7 +27,7 @@ class Judgement:
     text: str = ""
 
 
-def judge(key, evidence):
+def judge(key: ExerciseKey, evidence: Any) -> Judgement:
     """Judge evidence, which may be anything at all: a form that `asking.hand_over` did not make is simply not right.
     key: an ExerciseKey."""
     count = key.count
@@ -45,7 +47,7 @@ def judge(key, evidence):
     return Judgement(judged.state, judged.right, count, diagnose(key, outcomes), text)
 
 
-def _listed(evidence, count):
+def _listed(evidence: Any, count: int) -> list[Any]:
     listed = evidence.get("cases") if isinstance(evidence, dict) else None
     if not isinstance(listed, list) or len(listed) > count:
         raise values.WireError("not a list of outcomes")

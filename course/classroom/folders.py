@@ -11,17 +11,17 @@ import psutil
 NAMED = re.compile(r"course-(?:kernels|grading)-(\d+)-\w+")
 
 
-def prefix(kind):
+def prefix(kind: str) -> str:
     """What a folder's name begins with. kind: "kernels" or "grading"."""
     return f"course-{kind}-{os.getpid()}-"
 
 
-def temporary():
+def temporary() -> tempfile.TemporaryDirectory[str]:
     """A temporary folder as a context manager."""
     return tempfile.TemporaryDirectory(prefix=prefix("grading"))
 
 
-def sweep():
+def sweep() -> None:
     """Remove the folders of processes that are gone."""
     for folder in Path(tempfile.gettempdir()).glob("course-*"):
         named = NAMED.fullmatch(folder.name)
@@ -29,10 +29,10 @@ def sweep():
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _made_by(folder, number):
+def _made_by(folder: Path, number: int) -> bool:
     """Whether the process of this number made a folder: the same number may be another one's by now."""
     try:
-        return psutil.Process(number).create_time() <= folder.stat().st_mtime + 1
+        return bool(psutil.Process(number).create_time() <= folder.stat().st_mtime + 1)
     except (psutil.NoSuchProcess, FileNotFoundError):
         return False
     except (psutil.Error, OSError):

@@ -23,6 +23,7 @@ import select
 import signal
 import sys
 import time
+from typing import Any
 
 from course.classroom.syscalls import call, libc, refuse_calls
 
@@ -35,7 +36,7 @@ PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
 START_SECONDS = 30
 SOCKET_KIB = 300  # at most in a socket's buffers, as Linux makes them
 WATCH_SECONDS = 0.1  # between two looks at the memory of the kernels
-WHY = {  # what a learner is told of the signal that ended a kernel
+WHY: dict[int, str] = {  # what a learner is told of the signal that ended a kernel
     signal.SIGXCPU: "its processor time is used up",
     signal.SIGSEGV: "it crashed (segmentation fault)",
     signal.SIGABRT: "it crashed (abort)",
@@ -43,11 +44,11 @@ WHY = {  # what a learner is told of the signal that ended a kernel
 }
 
 
-def _mount(source, target, kind, flags, options=""):
+def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     call(libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()))
 
 
-def enter_namespaces(slot, limits):
+def enter_namespaces(slot: str, limits: dict[str, int]) -> None:
     """Give this process, and those it forks, namespaces and folders of their own. For a process with one thread."""
     uid, gid = os.getuid(), os.getgid()
     call(libc.unshare(NEW_NAMESPACES))
@@ -77,7 +78,7 @@ def enter_namespaces(slot, limits):
     _mount("none", "/proc", "none", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
-def memory_of(kernel, most):
+def memory_of(kernel: int, most: float) -> float:
     """MiB that a kernel and all that it started use, with what they share among them counted once; the kernel's own
     libraries are not counted. Where `most` cannot be reached, the answer is a larger number that costs less to find."""
     processes, pages = family(kernel), 0
@@ -95,7 +96,7 @@ def memory_of(kernel, most):
     return kept + kib / 1024
 
 
-def kept_for(processes):
+def kept_for(processes: list[int]) -> float:
     """MiB that the system keeps for processes, and counts to none of them: page tables, which a terabyte needs of which
     nothing was ever written, and sockets, also those that were closed before anybody read what was sent through them.
     The first process is the first one in its network."""
@@ -108,21 +109,21 @@ def kept_for(processes):
     return kib / 1024
 
 
-def family(first):
+def family(first: int) -> list[int]:
     """The process ids of a process and of all that it started; the first one of a process namespace is also parent to
     whatever lost its own."""
-    children = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stream:
+    children: dict[int, list[int]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as stream:
             parent = int(stream.read().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(pid))
+            children.setdefault(parent, []).append(int(name))
     found = [first]
     for pid in found:
         found += children.get(pid, ())
     return found
 
 
-def set_limits(limits, sandboxed):
+def set_limits(limits: dict[str, int], sandboxed: bool) -> None:
     """Set this process's limits, for good. Outside of a user namespace the number of processes counts all that the
     user runs, and is left alone."""
     seconds = limits["cpu_seconds"]
@@ -142,7 +143,7 @@ def set_limits(limits, sandboxed):
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
-def give_up_rights():
+def give_up_rights() -> None:
     """Drop every capability, for good. Threads started later inherit this."""
     call(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     for capability in range(64):
@@ -151,7 +152,7 @@ def give_up_rights():
     call(libc.capset(header, (ctypes.c_uint32 * 6)()))
 
 
-def start_kernel(connection_file):
+def start_kernel(connection_file: str) -> None:
     """Become an IPython kernel; does not return."""
     from ipykernel.kernelapp import IPKernelApp
 
@@ -162,7 +163,7 @@ def start_kernel(connection_file):
     os._exit(0)
 
 
-def close_everything():
+def close_everything() -> None:
     """Leave the forked process nothing of the fork server's: standard streams to nowhere, all other files closed."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -171,7 +172,7 @@ def close_everything():
     sys.stdin, sys.stdout, sys.stderr = (open(n, mode) for n, mode in ((0, "r"), (1, "w"), (2, "w")))
 
 
-def fork_kernel(slot, limits, sandboxed):
+def fork_kernel(slot: str, limits: dict[str, int], sandboxed: bool) -> tuple[int, int]:
     """Fork a supervisor, the first process of new namespaces, and, in these, the kernel. Returns (supervisor's pid,
     kernel's pid as seen from here). Raises OSError where the kernel does not start.
 
@@ -230,7 +231,7 @@ def fork_kernel(slot, limits, sandboxed):
         os._exit(1)  # whatever happened: a forked process must not go on as the fork server
 
 
-def main(sandboxed, modules):
+def main(sandboxed: bool, modules: list[str]) -> None:
     """Import the modules, report it, and handle requests until the standard input ends."""
     for name in modules:
         importlib.import_module(name)
@@ -243,7 +244,7 @@ def main(sandboxed, modules):
     while True:
         while not select.select([0], [], [], WATCH_SECONDS if kernels.running else 1.0)[0]:
             kernels.look_after()
-        line = sys.stdin.buffer.raw.readline()
+        line = sys.stdin.buffer.raw.readline()  # type: ignore[union-attr]  # of what is buffered, select tells nothing
         if not line:
             break
         kernels.look_after()
@@ -259,10 +260,12 @@ class Kernels:
     """The kernels of a fork server. running: by kernel's pid, (its supervisor's pid, its limits). ended: by pid,
     why it did."""
 
-    def __init__(self, sandboxed):
-        self.sandboxed, self.running, self.ended = sandboxed, {}, {}
+    def __init__(self, sandboxed: bool) -> None:
+        self.sandboxed = sandboxed
+        self.running: dict[int, tuple[int, dict[str, int]]] = {}
+        self.ended: dict[int, str] = {}
 
-    def handle(self, request):
+    def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what a request says, and return the answer to it."""
         if request["do"] == "fork":
             supervisor, kernel = fork_kernel(request["slot"], request["limits"], self.sandboxed)
@@ -279,7 +282,7 @@ class Kernels:
             _signal(pid, signal.SIGINT)
         return {"done": True}
 
-    def look_after(self):
+    def look_after(self) -> None:
         """Forget the kernels that have ended, and end those that use too much memory."""
         for kernel, (supervisor, limits) in list(self.running.items()):
             ended, status = os.waitpid(supervisor, os.WNOHANG)
@@ -290,20 +293,20 @@ class Kernels:
                 self.end(kernel)
                 self.ended[kernel] = f"it used more than {limits['memory_mb']} MB of memory"
 
-    def end(self, kernel):
+    def end(self, kernel: int) -> None:
         """Kill a kernel, and with it all that it started."""
         if kernel in self.running:
             _signal(kernel, signal.SIGKILL)
             os.waitpid(self.running.pop(kernel)[0], 0)
 
 
-def _signal(kernel, number):
+def _signal(kernel: int, number: int) -> None:
     """Send a signal to a kernel, which may have ended a moment ago."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(kernel, number)
 
 
-def reply(message):
+def reply(message: dict[str, Any]) -> None:
     os.write(1, json.dumps(message).encode() + b"\n")
 
 

@@ -6,10 +6,12 @@ meets a new one.
 
 import dataclasses
 import resource
+from typing import Any, Self
 
 from course.classroom import processes
 from course.classroom.evidence import Judgement, judge
 from course.exercises import keys
+from course.exercises.keys import ChapterKey
 
 SECONDS = 30  # to judge one answer, which takes milliseconds
 START_SECONDS = 60
@@ -20,11 +22,12 @@ TOO_MUCH = "what it gave could not be judged: it is too large, or would take too
 class Judge:
     """Judges answers with some ChapterKeys, a dict from whatever names them. A context manager."""
 
-    def __init__(self, given):
-        self.keys, self.process = given, None
+    def __init__(self, given: dict[str, ChapterKey]) -> None:
+        self.keys = given
+        self.process: processes.Process | None = None
         self.setup = {name: keys.as_text(key) for name, key in given.items()}
 
-    def judge(self, name, number, evidence):
+    def judge(self, name: str, number: str, evidence: Any) -> Judgement:
         """The Judgement on one answer's evidence, which may be anything at all. name: the key's; number: the
         exercise's."""
         try:
@@ -37,20 +40,20 @@ class Judge:
             self.close()
             return Judgement("wrong", 0, self.keys[name].exercises[number].count, hint=TOO_MUCH)
 
-    def close(self):
+    def close(self) -> None:
         if self.process:
             self.process.kill()
             self.process.close()
             self.process = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def main():
+def main() -> None:
     """Serve requests from the standard input: the first message holds the keys, each further one is a key's name, an
     exercise's number and what was handed over."""
     answer, told = processes.answerer(), processes.messages()

@@ -2,11 +2,14 @@
 
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from pathlib import Path
 
 from course.exercises.cells import EXERCISE, untouched
 from course.grading import submission
+from course.grading.submission import Cell
 from course.lesson import settings
 
 MOST_BYTES = 4 * 2**20  # of a notebook that is looked into; a chapter with every figure in it is under 2 MB
@@ -21,7 +24,7 @@ class Compared:
 
     ours: str = ""
     blank: bool = False
-    notes: list = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Ours:
@@ -31,18 +34,20 @@ class Ours:
     None, where they are not known.
     """
 
-    def __init__(self, stubs, solutions):
+    def __init__(
+        self, stubs: Callable[[str], dict[str, str] | None], solutions: Callable[[str], dict[str, str] | None]
+    ) -> None:
         self.stubs, self.solutions = cache(stubs), cache(solutions)
 
     @cached_property
-    def _references(self):
+    def _references(self) -> set[str]:
         """The digests of the executed references, where they are at hand."""
         paths = settings.solutions_folder().glob("[0-9][0-9]_*.ipynb")
         return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
-    def compare(self, chapter, path):
+    def compare(self, chapter: str, path: Path) -> Compared:
         """The Compared of a notebook."""
-        notes = []
+        notes: list[str] = []
         try:
             if path.stat().st_size > MOST_BYTES:
                 return Compared()
@@ -63,7 +68,7 @@ class Ours:
         return Compared(notes=notes)
 
 
-def _answers(cells):
+def _answers(cells: list[Cell]) -> list[tuple[str, str]]:
     """Pairs of an exercise's number and the source of a code cell that begins with its line, or has its id."""
     found = []
     for kind, source, ids in cells:
@@ -75,7 +80,7 @@ def _answers(cells):
     return found
 
 
-def _given(number, solution, answers):
+def _given(number: str, solution: str, answers: list[tuple[str, str]]) -> bool:
     """Whether a reference's answer is among those of a notebook, comments and spaces apart."""
     own = [source for one, source in answers if one == number and len(source) <= LONGER * len(solution) + 1000]
     return any(untouched(source, solution) for source in own[-3:])

@@ -8,6 +8,8 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 
 class Lost(Exception):
@@ -20,7 +22,7 @@ class Process:
     It is in a process group of its own, so that Ctrl+C in a terminal reaches the grader alone, which then ends it.
     """
 
-    def __init__(self, module, setup):
+    def __init__(self, module: str, setup: Any) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
@@ -28,24 +30,27 @@ class Process:
             stderr=subprocess.DEVNULL if not os.environ.get("COURSE_DEBUG") else None,
             start_new_session=True,
         )
+        assert self.process.stdin and self.process.stdout
+        self.input, self.output = self.process.stdin, self.process.stdout
         self.send(setup)
 
-    def send(self, message):
+    def send(self, message: Any) -> None:
         """Send a message; raises Lost."""
         try:
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
+            self.input.write(json.dumps(message).encode() + b"\n")
+            self.input.flush()
         except OSError:
             raise Lost("it ended") from None
 
-    def receive(self, seconds):
+    def receive(self, seconds: float) -> Any:
         """The next message that it sends; raises Lost where there is none in time."""
-        deadline, data = time.monotonic() + seconds, []
+        deadline = time.monotonic() + seconds
+        data: list[bytes] = []
         while not data or not data[-1].endswith(b"\n"):
-            ready, _, _ = select.select([self.process.stdout], [], [], max(deadline - time.monotonic(), 0))
+            ready, _, _ = select.select([self.output], [], [], max(deadline - time.monotonic(), 0))
             if not ready:
                 raise Lost(f"no answer within {seconds:.0f} seconds")
-            data.append(os.read(self.process.stdout.fileno(), 1 << 20))
+            data.append(os.read(self.output.fileno(), 1 << 20))
             if not data[-1]:
                 raise Lost("it ended")
         try:
@@ -53,44 +58,44 @@ class Process:
         except ValueError:
             raise Lost("it sent something that is no message") from None
 
-    def is_alive(self):
+    def is_alive(self) -> bool:
         return self.process.poll() is None
 
-    def close(self, timeout=5):
+    def close(self, timeout: float = 5) -> None:
         """End it: its input ends, and where it does not end within `timeout` seconds, it is killed."""
         with contextlib.suppress(OSError):
-            self.process.stdin.close()
+            self.input.close()
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-        self.process.stdout.close()
+        self.output.close()
 
-    def kill(self):
+    def kill(self) -> None:
         """End it at once. May be called by another thread while one waits for its answer."""
         self.process.kill()
         self.process.wait()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def messages():
+def messages() -> Iterator[Any]:
     """In such a process: the messages that come, one by one, until there will be no more."""
     for line in sys.stdin:
         yield json.loads(line)
 
 
-def answerer():
+def answerer() -> Callable[[Any], None]:
     """In such a process: a function that sends a message. From now on nothing that this process or a library prints may
     be taken for one."""
     channel = os.dup(1)
     os.dup2(2, 1)
 
-    def answer(message):
+    def answer(message: Any) -> None:
         data = json.dumps(message).encode() + b"\n"
         while data:
             data = data[os.write(channel, data) :]

@@ -5,10 +5,15 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from course.classroom.layout import safe_name
 from course.files import write
+
+Result = dict[str, Any]  # a stored result: what PARTS names, and what `layout.Submission.described` says
+Row = dict[str, Any]  # of one exercise in it, see `runner.verdicts`
 
 SCHEMA = 2  # of a stored result; one of another shape counts as none, and is graded again
 PARTS = {
@@ -34,22 +39,22 @@ class ResultsError(Exception):
 class Results:
     """The folder of results. Everything is written whole, by rename."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
 
-    def path(self, student, stem):
+    def path(self, student: str, stem: str) -> Path:
         return self.folder / "results" / safe_name(student) / f"{stem}.json"
 
-    def load(self, student, stem):
+    def load(self, student: str, stem: str) -> Result | None:
         """The stored result, or None where there is none, or none of this shape."""
         return _read(self.path(student, stem))
 
-    def every(self):
+    def every(self) -> dict[tuple[str, str], Result]:
         """All stored results, by student and chapter: also of earlier runs, of other students or other chapters."""
         found = filter(None, map(_read, sorted(self.folder.glob("results/*/*.json"))))
         return {(result["student"], result["chapter"]): result for result in found}
 
-    def save(self, result, stem):
+    def save(self, result: Result, stem: str) -> None:
         """Store a result; an earlier one goes to history."""
         if not self.folder.is_dir():
             raise ResultsError(
@@ -64,7 +69,7 @@ class Results:
         write(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
     @contextlib.contextmanager
-    def taken(self):
+    def taken(self) -> Iterator[None]:
         """Holds the folder for one grader, which writes its steps to grader.log there. Raises ResultsError where
         another one has it."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +95,7 @@ class Results:
                 handler.close()
 
 
-def _read(path):
+def _read(path: Path) -> Result | None:
     """A stored result, or None where there is none, or none of this shape."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
@@ -100,7 +105,7 @@ def _read(path):
     return result if whole else None
 
 
-def _locked(stream):
+def _locked(stream: IO[str]) -> bool:
     """Take the lock of an open file, which the system gives back when this process ends, however it does."""
     import fcntl
 

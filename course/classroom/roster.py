@@ -14,6 +14,7 @@ from pathlib import Path
 
 from course.classroom import lms, rules
 from course.classroom.layout import printable
+from course.classroom.results import Result
 
 # A heading, without capitals and all that is no letter or digit, for each thing that is known of a student.
 HEADINGS = {
@@ -54,12 +55,12 @@ class Person:
     student: str = ""
 
     @property
-    def shown(self):
+    def shown(self) -> str:
         """A name for people."""
         return self.name or self.key
 
     @property
-    def key(self):
+    def key(self) -> str:
         """By what a row is known whose student handed nothing in."""
         return self.login or self.mail or self.id or self.number or self.name
 
@@ -68,11 +69,11 @@ class Person:
 class Roster:
     """A class's list. people: Persons. remarks: what was odd about the file, in sentences."""
 
-    people: list
-    remarks: list = field(default_factory=list)
+    people: list[Person]
+    remarks: list[str] = field(default_factory=list)
 
 
-def read_roster(path):
+def read_roster(path: Path | str) -> Roster:
     """The Roster in a CSV file. Raises RosterError."""
     name = Path(path).name
     try:
@@ -101,7 +102,7 @@ def read_roster(path):
             f"the roster {name}: its first line, {printable(delimiter.join(rows[start]))[:120]!r}, has no heading that "
             "tells who a student is: write headings such as login, id, first_name, last_name, email"
         )
-    roster, seen = Roster([]), {}
+    roster, seen = Roster([]), dict[tuple[str, str], int]()
     for line, row in enumerate(rows[start + 1 :], start + 2):
         person = _person(line, columns, row)
         if person is None:
@@ -119,7 +120,7 @@ def read_roster(path):
     return roster
 
 
-def _decoded(data):
+def _decoded(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16")
     try:
@@ -128,9 +129,9 @@ def _decoded(data):
         return data.decode("cp1252")  # a spreadsheet's, on Windows
 
 
-def _person(line, columns, row):
+def _person(line: int, columns: list[str | None], row: list[str]) -> Person | None:
     """The Person of a row, or None where it is nobody's."""
-    known = defaultdict(str)
+    known: defaultdict[str, str] = defaultdict(str)
     for column, cell in zip(columns, row):
         if column and not known[column]:
             known[column] = " ".join(cell.split())
@@ -145,7 +146,7 @@ def _person(line, columns, row):
     return Person(line, **{name: known[name] for name in HEADINGS})
 
 
-def _parts(name):
+def _parts(name: str) -> dict[str, str]:
     """First and last name, of "Doe, Jane" or "Jane Doe"."""
     if "," in name:
         last, _, first = name.partition(",")
@@ -154,22 +155,22 @@ def _parts(name):
     return {"first_name": first, "last_name": last}
 
 
-def _squashed(text):
+def _squashed(text: object) -> str:
     """A text's letters and digits, without accents and capitals."""
     return "".join(c for c in unicodedata.normalize("NFKD", str(text)).casefold() if c.isalnum())
 
 
-def _words(text):
+def _words(text: str) -> str:
     return " ".join(sorted(filter(None, map(_squashed, re.split(r"[^\w]+|_", unicodedata.normalize("NFC", text))))))
 
 
-def _sure(person):
+def _sure(person: Person) -> set[tuple[str, str]]:
     """What only one student can have."""
     named = ("login", "id", "number", "mail")
     return {(name, _squashed(getattr(person, name))) for name in named if getattr(person, name)}
 
 
-def _names(person):
+def _names(person: Person) -> tuple[set[str], set[str], set[str]]:
     """By what a person may be called in a submission: sets of keys, the surest first."""
     own = [person.login, person.mail, person.number, person.id]
     squashed = {_squashed(person.first_name + person.last_name), _squashed(person.last_name + person.first_name)}
@@ -180,7 +181,7 @@ def _names(person):
     )
 
 
-def join(roster, results):
+def join(roster: Roster, results: list[Result]) -> tuple[list[Result], list[Result], list[str]]:
     """Join a class's results with its roster. Returns (results with the names, mail and ids of those on it; results of
     those who handed nothing in, for each chapter that anybody did; remarks).
 
@@ -203,7 +204,7 @@ def join(roster, results):
     return found, absent, [*roster.remarks, *remarks]
 
 
-def _called(roster, person_of, students):
+def _called(roster: Roster, person_of: dict[str, Person], students: dict[str, list[Result]]) -> dict[int, str]:
     """What the rows of each Person are called, by line: as the submissions are, where there are any."""
     called = {person.line: person.student for person in person_of.values()}
     taken = Counter(person.key for person in roster.people) + Counter(list(students))
@@ -212,9 +213,9 @@ def _called(roster, person_of, students):
     return called
 
 
-def _match(roster, students):
+def _match(roster: Roster, students: dict[str, list[Result]]) -> tuple[dict[str, Person], list[str]]:
     """The Person of each student who is on the roster, and what is to be said of the others."""
-    levels = [defaultdict(set) for _ in range(3)]
+    levels: list[defaultdict[str, set[Person]]] = [defaultdict(set) for _ in range(3)]
     for person in roster.people:
         for level, keys in zip(levels, _names(person)):
             for key in keys:
@@ -254,7 +255,7 @@ def _match(roster, students):
     return person_of, remarks
 
 
-def _by_id(with_id, own, student):
+def _by_id(with_id: dict[str, set[Person]], own: list[Result], student: str) -> set[Person]:
     """Who has the LMS's id of a student's submissions. That of Moodle's downloads is a number in one activity, and may
     be somebody else's in the roster: there the names must have a word in common."""
     words, fits = {*_words(student).split()}, set()
@@ -269,13 +270,13 @@ def _by_id(with_id, own, student):
     return fits
 
 
-def _canvas_id(result):
+def _canvas_id(result: Result) -> str | None:
     """The id of a Canvas submission's student, or None."""
     came = lms.origin(result["file"])
     return came.id if came and came.system == "Canvas" else None
 
 
-def _known(person):
+def _known(person: Person | None) -> dict[str, str]:
     """What a roster adds to a result; what it does not know stays as the result has it."""
     if person is None:
         return {}
@@ -283,7 +284,7 @@ def _known(person):
     return {name: value for name, value in (names | {"lms_id": person.id}).items() if value}
 
 
-def _absent(person, chapter):
+def _absent(person: Person, chapter: str) -> Result:
     """The row of a student who handed nothing in, in the form of a stored result."""
     return {
         "student": person.student,

@@ -38,12 +38,17 @@ import math
 import re
 import tomllib
 import unicodedata
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from course.classroom.layout import safe_name
+from course.classroom.results import Result, Row
+
+Points = dict[str, dict[str, float]]  # the most points of each exercise, by chapter
 
 DAY = timedelta(days=1)
 KEYS = {"timezone", "deadlines", "late", "points", "extension", "override", "assignments"}
@@ -78,7 +83,7 @@ class Extension:
     days: float
     reason: str
 
-    def of(self, deadline):
+    def of(self, deadline: datetime) -> datetime:
         """The student's deadline, where the class has this one."""
         return self.until or deadline + self.days * DAY
 
@@ -90,18 +95,18 @@ class Rules:
     (student, chapter or "") to Extension. assignments: chapter to the LMS's name of it. zone: of times without one;
     None for this machine's."""
 
-    points: dict
-    deadlines: dict = field(default_factory=dict)
+    points: Points
+    deadlines: dict[str, datetime] = field(default_factory=dict)
     per_day: float = 0.0
     at_most: float = 1.0
-    overrides: dict = field(default_factory=dict)
+    overrides: dict[tuple[str, str], Override] = field(default_factory=dict)
     marked_days: float = 0
-    extensions: dict = field(default_factory=dict)
-    assignments: dict = field(default_factory=dict)
+    extensions: dict[tuple[str, str], Extension] = field(default_factory=dict)
+    assignments: dict[str, str] = field(default_factory=dict)
     zone: tzinfo | None = None
 
 
-def read_rules(path, chapters_points):
+def read_rules(path: Path | str | None, chapters_points: Points) -> Rules:
     """The Rules in a file; those of no file at all where path is None.
 
     chapters_points: {"03": {"3.1": 1, ...}}, the stars. Raises RulesError.
@@ -123,11 +128,11 @@ def read_rules(path, chapters_points):
 class _File:
     """Reads one file's table; every complaint begins with the file's name and the key."""
 
-    def __init__(self, name, chapters_points):
+    def __init__(self, name: str, chapters_points: Points) -> None:
         self.name, self.points = name, copy.deepcopy(chapters_points)
         self.chapter_of = {e: chapter for chapter, exercises in chapters_points.items() for e in exercises}
 
-    def rules(self, table):
+    def rules(self, table: dict[str, Any]) -> Rules:
         self.known(table, KEYS, "")
         zone = self.zone(table.get("timezone"))
         late = self.table(table, "late")
@@ -154,30 +159,30 @@ class _File:
             zone,
         )
 
-    def wrong(self, key, message):
+    def wrong(self, key: str, message: str) -> RulesError:
         return RulesError(f"{self.name}: {key}: {message}")
 
-    def known(self, table, keys, prefix):
+    def known(self, table: dict[str, Any], keys: Collection[str], prefix: str) -> None:
         for key in table:
             if key not in keys:
                 close = difflib.get_close_matches(key, keys, 1)
                 meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(keys))}"
                 raise self.wrong(prefix + key, f"no such key; {meant}")
 
-    def table(self, table, key):
+    def table(self, table: dict[str, Any], key: str) -> dict[str, Any]:
         value = table.get(key, {})
         if not isinstance(value, dict):
             raise self.wrong(key, f"is {_said(value)}; it must be a table, [{key}]")
         return value
 
-    def flat(self, table):
+    def flat(self, table: dict[str, Any]) -> dict[str, Any]:
         """3.1 = 2 without quotes is TOML's 3 = {1 = 2}."""
         flat = {}
         for key, value in table.items():
             flat.update({f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value})
         return flat
 
-    def number(self, key, value, most=math.inf):
+    def number(self, key: str, value: Any, most: float = math.inf) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.wrong(key, f"is {_said(value)}; it must be a number")
         if not 0 <= value <= most or not math.isfinite(value):
@@ -185,7 +190,7 @@ class _File:
             raise self.wrong(key, f"is {value}; it must be {limits}")
         return value
 
-    def zone(self, value):
+    def zone(self, value: Any) -> tzinfo | None:
         if value is None:
             return None
         try:
@@ -193,19 +198,19 @@ class _File:
         except (KeyError, ValueError, TypeError, OSError):
             raise self.wrong("timezone", f"is {_said(value)}; give a name such as Europe/Berlin or UTC") from None
 
-    def numbered(self, key, chapter):
+    def numbered(self, key: str, chapter: Any) -> str:
         number = f"{int(chapter):02d}" if re.fullmatch("[0-9]{1,3}", str(chapter)) else str(chapter)
         if number not in self.points:
             raise self.wrong(key, f"there is no such chapter; known are {', '.join(self.points)}")
         return number
 
-    def chapter(self, key, exercise):
+    def chapter(self, key: str, exercise: Any) -> str:
         if not isinstance(exercise, str) or exercise not in self.chapter_of:
             known = ", ".join(self.chapter_of)
             raise self.wrong(key, f"there is no exercise {_said(exercise)}; known are {known}")
         return self.chapter_of[exercise]
 
-    def moment(self, key, value, zone):
+    def moment(self, key: str, value: Any, zone: tzinfo | None) -> datetime:
         if isinstance(value, date) and not isinstance(value, datetime):
             value = datetime.combine(value, time(23, 59, 59))
         if not isinstance(value, datetime):
@@ -215,13 +220,13 @@ class _File:
             return value
         return value.replace(tzinfo=zone) if zone else value.astimezone()
 
-    def text(self, key, value):
+    def text(self, key: str, value: Any) -> str:
         if not isinstance(value, str) or not value.strip():
             said = "is missing" if value is None else f"is {_said(value)}; it must be a text in quotes"
             raise self.wrong(key, said)
         return " ".join(value.split())
 
-    def listed(self, table, name, keys):
+    def listed(self, table: dict[str, Any], name: str, keys: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """The tables under [[name]], each with how a complaint begins."""
         entries = table.get(name, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -230,7 +235,7 @@ class _File:
             self.known(entry, keys, f"{name} {i}: ")
             yield f"{name} {i}", entry
 
-    def overrides(self, table):
+    def overrides(self, table: dict[str, Any]) -> dict[tuple[str, str], Override]:
         found = {}
         for key, entry in self.listed(table, "override", {"student", "exercise", "points", "reason"}):
             student, exercise, reason = (
@@ -246,7 +251,9 @@ class _File:
             found[who] = Override(student, exercise, points, reason)
         return found
 
-    def extensions(self, table, deadlines, zone):
+    def extensions(
+        self, table: dict[str, Any], deadlines: dict[str, datetime], zone: tzinfo | None
+    ) -> dict[tuple[str, str], Extension]:
         found = {}
         for key, entry in self.listed(table, "extension", {"student", "chapter", "until", "days", "reason"}):
             student = self.text(f"{key}: student", entry.get("student"))
@@ -266,17 +273,17 @@ class _File:
         return found
 
 
-def names_of(result):
+def names_of(result: Result) -> list[str]:
     """What the rules may call a result's student, as they compare it."""
     known = [result["student"], result.get("login"), result.get("id"), result.get("lms_id"), result.get("mail")]
     return list(dict.fromkeys(_plain(name) for name in (*known, safe_name(result["student"])) if name))
 
 
-def _plain(name):
+def _plain(name: object) -> str:
     return unicodedata.normalize("NFC", " ".join(str(name).split()))
 
 
-def apply(rules, result):
+def apply(rules: Rules, result: Result) -> Result:
     """A result with its points: a copy of the dict, with fields added.
 
     Each exercise gets `points`, `of` and `override` (the reason, or ""). An exercise of the chapter that the result
@@ -292,7 +299,7 @@ def apply(rules, result):
     result["exercises"] = [_ruled(rules, names, number, graded, of, state) for number, of in most.items()]
     raw = sum(e["points"] for e in result["exercises"])
     deadline, extension = _deadline(rules, names, result["chapter"])
-    days = late_days(datetime.fromisoformat(result["submitted"]), deadline) if deadline and timed(result) else 0
+    days: float = late_days(datetime.fromisoformat(result["submitted"]), deadline) if deadline and timed(result) else 0
     # Who has more time than the LMS knows of may be marked LATE by it without being so.
     marked = bool(result.get("late")) and not (deadline and timed(result)) and not extension
     if marked:
@@ -310,12 +317,12 @@ def apply(rules, result):
     }
 
 
-def timed(result):
+def timed(result: Result) -> bool:
     """Whether it is known when a result's submission was handed in: not where its time is that of a download."""
     return bool(result["submitted"]) and result.get("timed", True)
 
 
-def _deadline(rules, names, chapter):
+def _deadline(rules: Rules, names: list[str], chapter: str) -> tuple[datetime | None, Extension | None]:
     """The deadline that a student has, or None, and the Extension that made it, or None."""
     deadline = rules.deadlines.get(chapter)
     found = [rules.extensions.get((name, number)) for number in (chapter, "") for name in names]
@@ -323,8 +330,8 @@ def _deadline(rules, names, chapter):
     return (extension.of(deadline) if extension and deadline else deadline), extension
 
 
-def _ruled(rules, names, number, graded, of, state):
-    blank = {"exercise": number, "state": state, "right": 0, "cases": 0, "points": 0, "of": of}
+def _ruled(rules: Rules, names: list[str], number: str, graded: dict[str, Row], of: float, state: str) -> Row:
+    blank: Row = {"exercise": number, "state": state, "right": 0, "cases": 0, "points": 0, "of": of}
     exercise = blank | {"hint": "", "message": "", "note": ""} | graded.get(number, {})
     share = exercise["points"] / exercise["of"] if exercise["of"] else 0
     override = next((rules.overrides[name, number] for name in names if (name, number) in rules.overrides), None)
@@ -332,12 +339,12 @@ def _ruled(rules, names, number, graded, of, state):
     return exercise | {"points": _tidy(points), "of": _tidy(of), "override": override.reason if override else ""}
 
 
-def late_days(submitted, deadline):
+def late_days(submitted: datetime, deadline: datetime) -> int:
     """How many days have begun after the deadline. Both aware; a time without zone is this machine's."""
     return max(0, math.ceil((submitted.astimezone() - deadline) / DAY))
 
 
-def unused(rules, results):
+def unused(rules: Rules, results: list[Result]) -> list[str]:
     """A sentence for each override and extension that applies to none of the results: a name misspelt, or nothing
     handed in."""
     there = {(name, r["chapter"]) for r in results for name in names_of(r)}
@@ -354,7 +361,7 @@ def unused(rules, results):
     ]
 
 
-def unjudged(rules, results):
+def unjudged(rules: Rules, results: list[Result]) -> list[str]:
     """A sentence where an LMS marks submissions LATE, no time tells more, and the rules do not say what that counts."""
     marked = sum(r["late_mark"] for r in results)
     if not marked or rules.marked_days:
@@ -363,10 +370,10 @@ def unjudged(rules, results):
     return [f"{count} marked LATE, which costs nothing: marked_days = 1 under [late] in the rules makes it a day late"]
 
 
-def _said(value):
+def _said(value: object) -> str:
     return repr(value)[:80]
 
 
-def _tidy(number):
+def _tidy(number: float) -> float:
     number = round(number, 4)
     return int(number) if number == int(number) else number

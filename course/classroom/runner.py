@@ -5,18 +5,22 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cache, cached_property, partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from course import __version__
 from course.classroom import folders, layout
 from course.classroom.cluster import Cluster, ClusterError
+from course.classroom.evidence import Judgement
+from course.classroom.jobs import Asked, Job, RanTwice, Report
 from course.classroom.judge import Judge
+from course.classroom.layout import Submission, Unread
 from course.classroom.ours import Compared, Ours
-from course.classroom.results import SCHEMA, Results, ResultsError, log
+from course.classroom.results import SCHEMA, Result, Results, ResultsError, Row, log
 from course.classroom.sandbox import Limits
 from course.classroom.workers import Crew, Setup
 from course.exercises import keys
@@ -27,6 +31,10 @@ NOTEBOOK_SECONDS = 120
 JUDGING = ("comparing", "exercises", "grading", "classroom/evidence", "classroom/worker")  # what verdicts rest on
 ONLY_SECRET = "it is right on the cases that everybody sees, and not on others of the same kind"
 BLAMED = "it ended the grader's own process, twice, in which the reference's answer runs: is it an attack?"
+
+
+ClassKey = Callable[[str, Callable[[], bytes]], ChapterKey]  # of a chapter's number and what reads the secret
+JudgeOne = Callable[[str, str, Any], Judgement]  # of a key's name, an exercise's number and evidence
 
 
 class GraderError(Exception):
@@ -45,11 +53,20 @@ class Options:
     sandboxed: bool = True
     cell_seconds: float = CELL_SECONDS
     seconds: float = NOTEBOOK_SECONDS
-    students: tuple = ()
-    exercises: tuple = ()
+    students: tuple[str, ...] = ()
+    exercises: tuple[str, ...] = ()
     force: bool = False
     cluster: str = ""
     zone: tzinfo | None = None
+
+
+class Task(NamedTuple):
+    """A submission to grade. exercises: those to be asked. old: the result so far, or None. digest: of its file."""
+
+    submission: Submission
+    exercises: list[str]
+    old: Result | None
+    digest: str
 
 
 @dataclass
@@ -59,7 +76,7 @@ class Reference:
     key: ChapterKey
     public: ChapterKey
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.key.made_from != self.public.made_from:
             raise GraderError(
                 f"chapter {self.key.number}: the class's key and keys/{self.key.number}.json are made from different "
@@ -70,7 +87,7 @@ class Reference:
             raise GraderError(f"the key of chapter {self.key.number} is no class's key: make one with course key")
 
     @cached_property
-    def digests(self):
+    def digests(self) -> dict[str, str]:
         """By exercise, of all that its verdict rests on."""
         state = f"{__version__}{judging_code()}{json.dumps(self.key.definitions)}"
         return {
@@ -79,37 +96,41 @@ class Reference:
         }
 
     @property
-    def stubs(self):
+    def stubs(self) -> dict[str, str]:
         """The blank answer cells, by exercise."""
         return {number: one.stub for number, one in self.key.exercises.items()}
 
     @property
-    def modules(self):
+    def modules(self) -> list[str]:
         """What the definitions import: what a fork server loads ahead."""
         return imported("\n".join(self.key.definitions))
 
     @cached_property
-    def asked(self):
+    def asked(self) -> Asked:
         """The part of a worker's job that all submissions of the chapter share."""
         public = {number: one.questions for number, one in self.public.exercises.items()}
         return {"key": keys.as_text(self.key.questions_only()), "public": public}
 
 
-def job(path, wanted, options):
+def job(path: Path, wanted: Collection[str], options: Options) -> Job:
     """The rest of a worker's job: one notebook and some exercises."""
-    times = {"cell_seconds": options.cell_seconds, "seconds": options.seconds}
-    return {"path": str(path), "exercises": list(wanted), **times}
+    return {
+        "path": str(path),
+        "exercises": list(wanted),
+        "cell_seconds": options.cell_seconds,
+        "seconds": options.seconds,
+    }
 
 
 @cache
-def judging_code():
+def judging_code() -> str:
     """SHA-256 of the code that verdicts rest on."""
     package = Path(__file__).resolve().parent.parent
     files = [path for name in JUDGING for path in (sorted((package / name).glob("*.py")) or [package / f"{name}.py"])]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def read_secret(path):
+def read_secret(path: Path) -> bytes:
     """The secret that the hidden cases are drawn from; made, readable by its owner only, where there is none."""
     try:
         if not path.exists():
@@ -125,11 +146,11 @@ def read_secret(path):
     return secret
 
 
-def imported(source):
+def imported(source: str) -> list[str]:
     """The top-level modules that a chapter's definitions import: what a fork server loads ahead."""
     import ast
 
-    names = {}
+    names: dict[str, None] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.update({alias.name: None for alias in node.names})
@@ -138,15 +159,15 @@ def imported(source):
     return [name for name in names if name.split(".")[0] not in ("course", "__future__")]
 
 
-def verdicts(reference, report, wanted, judge):
+def verdicts(reference: Reference, report: Report, wanted: list[str], judge: JudgeOne) -> list[Row]:
     """The exercises' part of a result: a worker's report, judged with the keys. An answer passes that is right on the
     cases that everybody sees and on the class's; what is told of a failure comes from the former."""
     return [_verdict(reference, number, report["exercises"][number], judge) for number in wanted]
 
 
-def _verdict(reference, number, one, judge):
+def _verdict(reference: Reference, number: str, one: RanTwice, judge: JudgeOne) -> Row:
     key = reference.key.exercises[number]
-    row = {
+    row: Row = {
         "exercise": number, "state": one["state"], "right": 0, "cases": key.count, "points": 0, "of": key.points,
         "hint": "", "message": one["message"], "note": one["note"], "seconds": one["seconds"],
     }  # fmt: skip
@@ -156,6 +177,7 @@ def _verdict(reference, number, one, judge):
     judged = judge(f"public {reference.key.number}", number, one["evidence"])
     if judged.state == "passed":
         secret = one["secret"]
+        assert secret is not None  # as for all that handed something over, see `worker.run`
         row["seconds"] = round(row["seconds"] + secret["seconds"], 2)
         if secret["state"] != "passed":
             return row | {"state": secret["state"], "message": ONLY_SECRET}
@@ -167,7 +189,7 @@ def _verdict(reference, number, one, judge):
     return row | {"message": judged.text, "points": row["of"] if judged.state == "passed" else 0}
 
 
-def self_test(reference, crew, judge, options):
+def self_test(reference: Reference, crew: Crew, judge: JudgeOne, options: Options) -> None:
     """Verify that the reference scores full marks and the blank notebook none, before anyone is graded."""
     key, wanted = reference.key, list(reference.key.exercises)
     asked = crew.share(reference.asked)
@@ -188,7 +210,9 @@ def self_test(reference, crew, judge, options):
                 )
 
 
-def grade_class(options, class_key, on_event: Callable = lambda *_: None):
+def grade_class(
+    options: Options, class_key: ClassKey, on_event: Callable[..., object] = lambda *_: None
+) -> tuple[list[Result], list[Unread], dict[str, Reference]]:
     """Grade every submission that needs it. Returns (all results, Unread files, References by chapter).
 
     class_key: gives the class's ChapterKey for a chapter's number and a function that reads the secret, or makes it,
@@ -209,7 +233,7 @@ def grade_class(options, class_key, on_event: Callable = lambda *_: None):
         secret = cache(partial(read_secret, options.seed_file or options.out / "secret-seed"))
         references = {}
 
-        def reference(number):
+        def reference(number: str) -> Reference:
             if number not in references:
                 on_event("sealing", number)
                 references[number] = Reference(class_key(number, secret), keys.load(number))
@@ -230,11 +254,17 @@ def grade_class(options, class_key, on_event: Callable = lambda *_: None):
         return done, unread, references
 
 
-def discover(options, stems, workspace, reference, on_event):
+def discover(
+    options: Options,
+    stems: dict[str, str],
+    workspace: Path,
+    reference: Callable[[str], Reference],
+    on_event: Callable[..., object],
+) -> tuple[list[Submission], list[Unread]]:
     """The Submissions, and what was not read. reference: gives a chapter's Reference. Raises GraderError."""
     ours = Ours(lambda number: reference(number).stubs, lambda number: reference(number).key.solutions)
 
-    def compare(student, chapter, path):
+    def compare(student: str, chapter: str, path: Path) -> Compared:
         chosen = not options.students or student in options.students
         return ours.compare(chapter, path) if chosen else Compared()
 
@@ -247,8 +277,10 @@ def discover(options, stems, workspace, reference, on_event):
     return found.submissions, found.unread
 
 
-def plan(found, references, results, options):
-    """What is to be graded, as (submission, exercises, result so far), and the results that stand as they are."""
+def plan(
+    found: list[Submission], references: dict[str, Reference], results: Results, options: Options
+) -> tuple[list[Task], list[Result]]:
+    """The Tasks, and the results that stand as they are."""
     todo, done = [], []
     for one in found:
         reference = references[one.chapter]
@@ -257,35 +289,35 @@ def plan(found, references, results, options):
         digest = file_digest(one.path)
         if one.problem:
             done.append(
-                keep(conclude((one, [], None, digest), refusal(one), reference, None, options), old, results, stem)
+                keep(conclude(Task(one, [], None, digest), refusal(one), reference, None, options), old, results, stem)
             )
             continue
         if not old or old["digests"]["submission"] != digest or old["status"] == "fault":
-            todo.append((one, all_of_it, None, digest))
+            todo.append(Task(one, all_of_it, None, digest))
             continue
         stale = [n for n in all_of_it if old["digests"]["exercises"].get(n) != reference.digests[n]]
         if options.force or options.exercises:
             stale = [n for n in all_of_it if n in stale or not options.exercises or n in options.exercises]
         if old["status"] == "graded" and (stale or {row["exercise"] for row in old["exercises"]} != set(all_of_it)):
-            todo.append((one, stale or all_of_it, old, digest))
+            todo.append(Task(one, stale or all_of_it, old, digest))
         elif stale:
-            todo.append((one, all_of_it, None, digest))
+            todo.append(Task(one, all_of_it, None, digest))
         else:
             done.append(keep(old | described(one), old, results, stem))  # perhaps handed in at another time
     return todo, done
 
 
-def described(submission):
+def described(submission: Submission) -> Result:
     """What a result says of its submission, whatever became of it."""
     return {"schema": SCHEMA, **submission.described()}
 
 
-def refusal(one):
+def refusal(one: Submission) -> Report:
     """The report on a submission in which there is nothing to grade."""
     return {"status": "invalid", "reason": one.problem, "seconds": 0, "exercises": {}, "answers": {}}
 
 
-def keep(result, old, results, stem):
+def keep(result: Result, old: Result | None, results: Results, stem: str) -> Result:
     """Store a result that no worker made, where it differs from the stored one but for its time; it is returned."""
     if not old or {**old, "graded": ""} != {**result, "graded": ""}:
         results.save(result, stem)
@@ -293,7 +325,7 @@ def keep(result, old, results, stem):
     return old
 
 
-def file_digest(path):
+def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, or a word for one that cannot be read."""
     try:
         with open(path, "rb") as stream:
@@ -302,7 +334,15 @@ def file_digest(path):
         return f"unreadable: {error.strerror}"
 
 
-def work(todo, done, references, results, modules, options, on_event):
+def work(
+    todo: list[Task],
+    done: list[Result],
+    references: dict[str, Reference],
+    results: Results,
+    modules: list[str],
+    options: Options,
+    on_event: Callable[..., object],
+) -> None:
     """Let the workers grade what is to do; the first error that is the grader's own stops everything."""
     setup = Setup(modules, options.limits, options.sandboxed)
     given = {f"secret {number}": reference.key for number, reference in references.items()}
@@ -315,14 +355,18 @@ def work(todo, done, references, results, modules, options, on_event):
                 log.info("chapter %s: the reference passes, the blank notebook does not", number)
                 on_event("tested", number)
             shared = {number: crew.share(reference.asked) for number, reference in references.items()}
-            jobs = ((task, shared[task[0].chapter], job(task[0].path, task[1], options)) for task in todo)
+            jobs = (
+                (task, shared[task.submission.chapter], job(task.submission.path, task.exercises, options))
+                for task in todo
+            )
             for task, report in crew.run(jobs):
-                reference = references[task[0].chapter]
+                one = task.submission
+                reference = references[one.chapter]
                 if report["status"] == "fault":
                     report = find_the_one_to_blame(task, report, reference, crew, judge.judge, options)
                 result = conclude(task, report, reference, judge.judge, options)
                 results.save(result, reference.key.stem)
-                log.info("%r, chapter %s: %s, %.1f s %s", task[0].student, task[0].chapter, result["status"],
+                log.info("%r, chapter %s: %s, %.1f s %s", one.student, one.chapter, result["status"],
                          result["seconds"], layout.printable(result["reason"]))  # fmt: skip
                 done.append(result)
                 on_event("graded", result)
@@ -330,34 +374,39 @@ def work(todo, done, references, results, modules, options, on_event):
         raise GraderError(str(error)) from None
 
 
-def find_the_one_to_blame(task, report, reference, crew, judge, options):
+def find_the_one_to_blame(
+    task: Task, report: Report, reference: Reference, crew: Crew, judge: JudgeOne, options: Options
+) -> Report:
     """The report on a submission for which the grader has failed twice. Where its self-test passes, it is the
     submission's doing: each answer is run by itself, and those that end the grader again have crashed."""
-    one, wanted, *_ = task
+    one, wanted = task.submission, task.exercises
     log.warning("%r, chapter %s: %s", one.student, one.chapter, layout.printable(report["reason"]))
     try:
         self_test(reference, crew, judge, options)
     except GraderError as error:
-        return report | {"reason": f"{report['reason']}; {error}"}
-    asked, found = crew.share(reference.asked), {"status": "ran", "reason": "", "exercises": {}, "answers": {}}
-    seconds = report["seconds"]
+        return {**report, "reason": f"{report['reason']}; {error}"}
+    asked = crew.share(reference.asked)
+    found: Report = {"status": "ran", "reason": "", "exercises": {}, "answers": {}, "seconds": report["seconds"]}
     for number in wanted:
         alone = crew.submit(asked, job(one.path, [number], options)).result()
         if alone["status"] == "invalid":
             return alone
-        blamed = {"state": "crashed", "message": BLAMED, "note": "", "seconds": 0.0}
+        blamed: RanTwice = {
+            "state": "crashed", "message": BLAMED, "note": "", "seconds": 0.0, "evidence": None, "untouched": False,
+            "secret": None,
+        }  # fmt: skip
         found["exercises"] |= alone["exercises"] if alone["status"] == "ran" else {number: blamed}
         found["answers"] |= alone["answers"]
-        seconds += alone["seconds"]
-    return found | {"seconds": round(seconds, 2)}
+        found["seconds"] += alone["seconds"]
+    return {**found, "seconds": round(found["seconds"], 2)}
 
 
-def conclude(task, report, reference, judge, options):
+def conclude(task: Task, report: Report, reference: Reference, judge: JudgeOne | None, options: Options) -> Result:
     """The result of one submission, as it is stored."""
-    one, wanted, old, digest = task
+    one, wanted, old = task.submission, task.exercises, task.old
     rows = {row["exercise"]: row for row in (old["exercises"] if old else [])}
     status = {"ran": "graded"}.get(report["status"], report["status"])
-    if report["status"] == "ran":
+    if report["status"] == "ran" and judge:
         rows.update({row["exercise"]: row for row in verdicts(reference, report, wanted, judge)})
     digests = dict(old["digests"]["exercises"]) if old else {}
     digests.update({number: reference.digests[number] for number in wanted})
@@ -371,6 +420,6 @@ def conclude(task, report, reference, judge, options):
         "exercises": [rows[number] for number in reference.key.exercises if number in rows]
         if status == "graded"
         else [],
-        "digests": {"submission": digest, "exercises": digests},
+        "digests": {"submission": task.digest, "exercises": digests},
         "answers": (old["answers"] if old else {}) | report["answers"],
     }

@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import zmq
-from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 
 from course.classroom import folders
@@ -49,7 +51,7 @@ class Limits:
     processes: int = 256
 
 
-def available():
+def available() -> str | None:
     """None where submissions can be locked in, else why not, in words."""
     if not sys.platform.startswith("linux"):
         return "the sandbox needs Linux (on macOS and Windows: run the grader in a Linux virtual machine)"
@@ -64,12 +66,12 @@ def available():
     return None
 
 
-def command(connections, worker, modules):
+def command(connections: Path, worker: int, modules: Sequence[str]) -> list[str]:
     """The command that starts a fork server: bubblewrap, and as root also setpriv to be root no longer."""
     venv, base = Path(sys.prefix), Path(sys.base_prefix)
     python = [str(venv / "bin" / "python"), "-I", "-m", "course.classroom.fork_server", "sandboxed", *modules]
     words = [
-        shutil.which("bwrap"),
+        shutil.which("bwrap") or "bwrap",
         "--die-with-parent",
         "--new-session",
         "--unshare-pid",
@@ -103,14 +105,14 @@ def command(connections, worker, modules):
     words += ["--tmpfs", str(PACKAGE / "keys")]
     words += ["--bind", str(connections), "/conn", "--chdir", "/tmp"]
     # What the user owns would be writable, and there for the next submission: bubblewrap's own folders most of all.
-    for folder in (PACKAGE / "keys", "/dev", "/"):
+    for folder in (PACKAGE / "keys", Path("/dev"), Path("/")):
         words += ["--remount-ro", str(folder)]
     for name, value in environment().items():
         words += ["--setenv", name, value]
     return words + ["--", *python]
 
 
-def environment():
+def environment() -> dict[str, str]:
     """All that a kernel finds in its environment: nothing of the grader's own."""
     return {
         "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
@@ -131,7 +133,9 @@ def environment():
 class ForkServer:
     """A running fork server, as the grader talks to it. A context manager; leaving it ends every kernel."""
 
-    def __init__(self, worker=0, modules=("keras",), limits=None, sandboxed=True):
+    def __init__(
+        self, worker: int = 0, modules: Sequence[str] = ("keras",), limits: Limits | None = None, sandboxed: bool = True
+    ) -> None:
         self.limits = limits or Limits()
         folders.sweep()
         if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
@@ -159,6 +163,8 @@ class ForkServer:
             start_new_session=True,
             env=environment(),
         )
+        assert self.process.stdin and self.process.stdout
+        self.input, self.output = self.process.stdin, self.process.stdout
         try:
             there = self._answer(START_SECONDS)["package"]
         except SandboxError as error:
@@ -170,50 +176,50 @@ class ForkServer:
             self.close()
             raise SandboxError(self._another_copy(there))
 
-    def _another_copy(self, there):
+    def _another_copy(self, there: str) -> str:
         return (
             f"the sandbox's Python ({sys.prefix}) sees another copy of the course ({there}) than the grader "
             f"({PACKAGE}): install this one for it: {sys.executable} -m pip install --no-deps -e {PACKAGE.parent}"
         )
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """End the fork server with every kernel, and remove its folder."""
         self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.log):
+        for stream in (self.input, self.output, self.log):
             stream.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def ask(self, **request):
+    def ask(self, **request: Any) -> dict[str, Any]:
         """Send a request, and return its answer. Raises SandboxError where the fork server is gone or refuses."""
         try:
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            self.process.stdin.flush()
+            self.input.write(json.dumps(request).encode() + b"\n")
+            self.input.flush()
         except OSError:
             raise SandboxError(f"the sandbox ended: {self._last_words()}") from None
         return self._answer(60)
 
-    def _answer(self, seconds):
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
-        line = self.process.stdout.readline() if ready else b""
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        ready, _, _ = select.select([self.output], [], [], seconds)
+        line = self.output.readline() if ready else b""
         if not line:
             raise SandboxError(f"the sandbox {'ended' if ready else 'does not answer'}: {self._last_words()}")
-        answer = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise SandboxError(answer["error"])
         return answer
 
-    def _last_words(self):
+    def _last_words(self) -> str:
         self.log.seek(0)
         return self.log.read().decode("utf-8", "replace").strip()[-500:] or "without a word"
 
-    def slot(self, questions):
+    def slot(self, questions: dict[str, Any]) -> Path:
         """A new folder that one kernel will see as /run/kernel, with the questions in it. Returns its path."""
         self.slots += 1
         folder = self.folder / str(self.slots)
@@ -225,35 +231,39 @@ class ForkServer:
 class SandboxedKernel(WatchedKernel):
     """nbval's kernel, forked in the sandbox. Has the same methods."""
 
-    def __init__(self, server, questions, limit):
+    km: "_Remote"
+
+    def __init__(self, server: ForkServer, questions: dict[str, Any], limit: int | None) -> None:
         self.prepare(limit)
         self.server, self.folder = server, server.slot(questions)
         run = "/run/kernel" if server.sandboxed else str(self.folder)
-        inside = {"ip": f"{run}/s", "transport": "ipc", "key": secrets.token_hex(16).encode()}
+        inside: dict[str, Any] = {"ip": f"{run}/s", "transport": "ipc", "key": secrets.token_hex(16).encode()}
         outside = inside | {"ip": str(self.folder / "s")}
-        numbers = dict(zip(("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"), range(1, 6)))
+        numbers: dict[str, Any] = dict(
+            zip(("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"), range(1, 6))
+        )
         write_connection_file(str(self.folder / "kernel.json"), **inside, **numbers)
         if server.owner:
             for path in (self.folder, *self.folder.iterdir()):
                 os.chown(path, server.owner, server.owner)
         self.km = _Remote(server, self.folder.name if server.sandboxed else str(self.folder))
-        self.kc = BlockingKernelClient()
-        self.kc.load_connection_info(outside | numbers)
-        self.kc.context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
-        self.kc.context.setsockopt(zmq.RCVHWM, QUEUE)
-        self.kc.context.setsockopt(zmq.LINGER, 0)  # never wait to deliver something to a kernel that is gone
-        self.kc.start_channels(stdin=False, control=False, hb=False)  # what nobody reads would fill the memory
+        self.kc = client = BlockingKernelClient()
+        client.load_connection_info(outside | numbers)  # type: ignore[arg-type]  # a TypedDict of all that there may be
+        client.context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
+        client.context.setsockopt(zmq.RCVHWM, QUEUE)
+        client.context.setsockopt(zmq.LINGER, 0)  # never wait to deliver something to a kernel that is gone
+        client.start_channels(stdin=False, control=False, hb=False)  # what nobody reads would fill the memory
         try:
-            self.kc.wait_for_ready(timeout=START_SECONDS)
+            client.wait_for_ready(timeout=START_SECONDS)
             self._ensure_iopub_up()
         except BaseException:
             self.stop()
             raise
 
-    def why_ended(self):
+    def why_ended(self) -> str:
         return self.km.why or super().why_ended()
 
-    def stop(self):
+    def stop(self) -> None:
         self.kc.stop_channels()
         self.km.shutdown_kernel()
         del self.km
@@ -265,17 +275,17 @@ class _Remote:
 
     why = ""  # it is no longer alive, where that is known
 
-    def __init__(self, server, slot):
+    def __init__(self, server: ForkServer, slot: str) -> None:
         self.server = server
         self.pid = server.ask(do="fork", slot=slot, limits=asdict(server.limits))["pid"]
 
-    def is_alive(self):
+    def is_alive(self) -> bool:
         told = self.server.ask(do="alive", pid=self.pid)
         self.why = told.get("why", "")
-        return told["alive"]
+        return bool(told["alive"])
 
-    def interrupt_kernel(self):
+    def interrupt_kernel(self) -> None:
         self.server.ask(do="interrupt", pid=self.pid)
 
-    def shutdown_kernel(self, now=True):
+    def shutdown_kernel(self, now: bool = True) -> None:
         self.server.ask(do="kill", pid=self.pid)

@@ -7,20 +7,21 @@ from importlib import metadata
 from pathlib import Path
 
 from course.exercises import keys
+from course.exercises.keys import ChapterKey
 from course.files import write
 
 PACKAGE = Path(__file__).resolve().parent.parent
 LIBRARIES = ("numpy", "scipy", "keras", "tensorflow", "jax", "torch")
 
 
-def stamp(source, secret):
+def stamp(source: bytes, secret: bytes) -> str:
     """What a key depends on, as a short text: the chapter's source, the class's secret (both bytes), the course's code,
     and the libraries that its oracles call."""
     return hashlib.sha256(b"\0".join((_surroundings(), hashlib.sha256(secret).digest(), source))).hexdigest()[:16]
 
 
 @cache
-def _surroundings():
+def _surroundings() -> bytes:
     known = [os.environ.get("KERAS_BACKEND", "")]
     for name in LIBRARIES:
         try:
@@ -31,7 +32,7 @@ def _surroundings():
     return hashlib.sha256(b"\0".join([" ".join(known).encode(), *code])).digest()
 
 
-def find(folder, number, stamp="*"):
+def find(folder: Path | str, number: str, stamp: str = "*") -> ChapterKey | None:
     """The kept ChapterKey of a chapter that has this stamp, or any; None where there is none that is whole."""
     for path in _paths(folder, number, stamp):
         try:
@@ -41,7 +42,7 @@ def find(folder, number, stamp="*"):
     return None
 
 
-def keep(folder, key, stamp=""):
+def keep(folder: Path | str, key: ChapterKey, stamp: str = "") -> ChapterKey:
     """Keep a class's key in a folder of results, in place of an earlier one, for its owner's eyes only. Returns it.
     stamp: where it was sealed here."""
     text = keys.as_text(key)
@@ -54,5 +55,5 @@ def keep(folder, key, stamp=""):
     return key
 
 
-def _paths(folder, number, stamp):
+def _paths(folder: Path | str, number: str, stamp: str) -> list[Path]:
     return sorted((Path(folder) / "keys").glob(f"class-{number}-{stamp}.json"))

@@ -12,11 +12,17 @@ import math
 import re
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
+from typing import Any
 
 from course.classroom.layout import printable
+from course.classroom.results import Result
+
+Forest = dict[tuple[Any, ...], int]  # the numbers of subtrees, by their labels and those of what is below
+Groups = list[tuple[bool, list[ast.AST]]]  # of a node's children: whether their order matters, and they
 
 MOST_BYTES = 100_000  # of an answer's source
 MOST_NODES = 5_000  # of an answer's tree; a long answer has 500
@@ -46,14 +52,18 @@ class Pair:
     compared: int
 
 
-def similar_pairs(results, references, note=lambda sentence: None):
+def similar_pairs(
+    results: list[Result],
+    references: Mapping[str, str | Sequence[str]],
+    note: Callable[[str], object] = lambda sentence: None,
+) -> list[Pair]:
     """Find the pairs among a class's results.
 
     results: the dicts that grading stores, with "student" and "answers". references: dict from exercise to the source
     of its solution, or to a sequence of sources (stub, solution, alternatives). note: called with a sentence on an
     exercise's answers that cannot be compared. Returns a list of Pair, the most alike first, at most MOST_PAIRS.
     """
-    answers = defaultdict(dict)
+    answers: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for result in results:
         for exercise, source in result.get("answers", {}).items():
             if source is not None:
@@ -67,11 +77,14 @@ def similar_pairs(results, references, note=lambda sentence: None):
     return pairs[:MOST_PAIRS]
 
 
-def _pairs(exercise, sources, references, note):
+def _pairs(
+    exercise: str, sources: dict[str, str], references: str | Sequence[str], note: Callable[[str], object]
+) -> list[Pair]:
     """The pairs of one exercise; sources: by student."""
-    forest, parts = {}, {}
+    forest: Forest = {}
+    parts: dict[str | int, set[int]] = {}
     references = [references] if isinstance(references, str) else references
-    named = [*sorted(sources.items()), *enumerate(references, 1)]
+    named: list[tuple[str | int, str]] = [*sorted(sources.items()), *enumerate(references, 1)]
     failed = defaultdict(list)
     for name, source in named:  # students by their names, references by their numbers
         try:
@@ -81,17 +94,18 @@ def _pairs(exercise, sources, references, note):
     for why, who in failed.items():
         listed = ", ".join(printable(name)[:MOST_NAME] for name in who[:MOST_NAMED])
         note(f"exercise {exercise}: not compared with others, {why}: {listed}{' ...' if who[MOST_NAMED:] else ''}")
-    forced = set().union(*(parts.pop(name) for name in list(parts) if not isinstance(name, str)))
-    spread = Counter(part for own in parts.values() for part in own)
-    common = max(FEW, COMMON * len(parts))
+    forced = set[int]().union(*(parts[name] for name in parts if not isinstance(name, str)))
+    wrote_by = {name: own for name, own in parts.items() if isinstance(name, str)}
+    spread = Counter(part for own in wrote_by.values() for part in own)
+    common = max(FEW, COMMON * len(wrote_by))
     weights = {
-        part: math.log((len(parts) + 1) / count)
+        part: math.log((len(wrote_by) + 1) / count)
         for part, count in spread.items()
         if count <= common and part not in forced
     }
     # Equal trees are treated as one from here on, so that a part that ten copies share is still a rare one.
     groups = defaultdict(list)
-    for student, wrote in parts.items():
+    for student, wrote in wrote_by.items():
         own = frozenset(wrote & weights.keys())
         if len(own) >= LEAST_PARTS:
             groups[own].append(student)
@@ -105,11 +119,11 @@ def _pairs(exercise, sources, references, note):
             compared = min(len(distinct[i]), len(distinct[j]))
             for a in groups[distinct[i]]:
                 for b in groups[distinct[j]]:
-                    found.append(Pair(*sorted((a, b)), exercise, round(alike, 2), compared))
+                    found.append(Pair(min(a, b), max(a, b), exercise, round(alike, 2), compared))
     return found
 
 
-def _candidates(distinct):
+def _candidates(distinct: list[frozenset[int]]) -> list[tuple[int, int]]:
     """Pairs of positions that share enough rare parts to be looked at closely."""
     spread = Counter(part for own in distinct for part in own)
     places = defaultdict(list)
@@ -121,13 +135,15 @@ def _candidates(distinct):
     return [pair for pair, count in shared.items() if count >= 3]
 
 
-def parts_of(source, forest):
+def parts_of(source: Any, forest: Forest) -> set[int]:
     """The parts of a source: a set of numbers.
 
     forest: dict that numbers the subtrees, shared by all sources that are compared. Raises ValueError, with a reason,
     for a source that cannot be compared.
     """
-    parts, numbers, sizes = set(), {}, {}
+    parts: set[int] = set()
+    numbers: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     nodes, local = _outline(_parse(source))
     # Children before their parents, without recursion: a source may be nested as deeply as the parser permits.
     for node, groups in reversed(nodes):
@@ -145,7 +161,7 @@ def parts_of(source, forest):
     return parts
 
 
-def _parse(source):
+def _parse(source: Any) -> ast.Module:
     if not isinstance(source, str):
         raise ValueError("it is no text")
     if len(source) > MOST_BYTES:
@@ -164,14 +180,14 @@ def _parse(source):
     return tree
 
 
-def _outline(tree):
+def _outline(tree: ast.AST) -> tuple[list[tuple[ast.AST, Groups]], set[str]]:
     """The nodes that matter, parents first, each with its groups of children, (does their order matter, nodes); and
     the names that are their writer's own."""
     nodes, local, waiting = [], set(), [tree]
     while waiting:
         node = waiting.pop()
         groups = []
-        for name in _fields(type(node)):
+        for name in _fields(type(node)):  # type: ignore[arg-type]  # a class of nodes is hashable
             value = getattr(node, name, None)
             if isinstance(value, ast.AST):
                 groups.append((True, [value]))
@@ -185,27 +201,29 @@ def _outline(tree):
         if len(nodes) > MOST_NODES:
             raise ValueError(f"its syntax tree has more than {MOST_NODES} nodes")
         match node:
-            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.alias(asname=str(name)):
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                local.add(name)
+            case ast.alias(asname=str(name)):
                 local.add(name)
             case ast.Attribute(value=ast.Name(id=name)):  # what is done with it says more than how it is called
                 local.add(name)
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.ExceptHandler(name=name):
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.ExceptHandler(name=str(name)):
                 local.add(name)
     return nodes, local
 
 
 @cache
-def _fields(kind):
+def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
     """The fields in which the children of a kind of node stand, without annotations, decorators and the like."""
     return () if kind in (ast.Name, ast.Constant) else tuple(name for name in kind._fields if name not in PASSED_OVER)
 
 
-def _is_remark(node):
+def _is_remark(node: Any) -> bool:
     """Whether a statement does nothing: a text or number by itself, `...`, `pass`."""
     return isinstance(node, ast.Pass) or isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _plain(node):
+def _plain(node: ast.AST) -> ast.AST:
     """A statement as it is, but `x += 1` and `x: int = 1` as the plain assignments that they are short for."""
     match node:
         case ast.AugAssign(target=target, op=op, value=value):
@@ -215,7 +233,7 @@ def _plain(node):
     return node
 
 
-def _label(node, local):
+def _label(node: Any, local: set[str]) -> tuple[object, ...]:
     """What a node is, without names and values that are its writer's own. Methods, functions of libraries and
     keywords say what is done, and stay."""
     kind = type(node).__name__

@@ -52,7 +52,7 @@ PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def call(result):
+def call(result: int) -> None:
     """Raise OSError where a call of the C library has failed."""
     if result != 0:
         number = ctypes.get_errno()
@@ -67,7 +67,7 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.POINTER(_Instruction))]
 
 
-def program(machine):
+def program(machine: str) -> list[tuple[int, int, int, int]]:
     """The filter for a machine of MACHINES, as a list of (code, jump if so, jump if not, value)."""
     mark, numbers = MACHINES[machine]
     refused = sorted({number for name, number in numbers.items() if name not in SOMETIMES} | {*EVERYWHERE})
@@ -88,7 +88,7 @@ def program(machine):
     return [*lines, (RETURN, 0, 0, REFUSE | errno.EAFNOSUPPORT), (RETURN, 0, 0, ALLOW)]
 
 
-def refuse_calls():
+def refuse_calls() -> None:
     """Put the filter on this process and all that it will start, for good. It must have given up new privileges. Does
     nothing on a machine that MACHINES does not name or whose kernel has no filters."""
     if platform.machine() not in MACHINES:

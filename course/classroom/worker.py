@@ -8,13 +8,18 @@ import contextlib
 import json
 import resource
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+from nbval.plugin import NbCellError
 
 from course.classroom import folders, processes, sandbox
+from course.classroom.jobs import RanTwice
 from course.exercises import keys
 from course.exercises.asking import MIME
 from course.grading import plugin, running, submission
@@ -31,17 +36,18 @@ class Job:
 
     path: str
     key: str
-    public: dict
-    exercises: list
+    public: dict[str, str]
+    exercises: list[str]
+
     cell_seconds: float
     seconds: float
 
     @cached_property
-    def chapter(self):
+    def chapter(self) -> keys.ChapterKey:
         """The key, read."""
         return keys.from_text(self.key, "the class's key", "make it anew")
 
-    def questions(self, secret):
+    def questions(self, secret: bool) -> dict[str, Any]:
         """What a kernel gets: by exercise, as `asking.hand_over` reads it."""
         asked = self.chapter.exercises
         return {
@@ -64,44 +70,52 @@ class Report:
 
     status: str = "ran"
     reason: str = ""
-    exercises: dict = field(default_factory=dict)
-    answers: dict = field(default_factory=dict)
+    exercises: dict[str, RanTwice] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
 class SealedNotebook(plugin.GradedNotebook):
     """A submission, assembled with the sealed reference."""
 
-    cell_kind = property(lambda self: SealedCell)
-    job = cells = server = deadline = secret = None
+    job: Job
+    cells: list[submission.Cell]
+    server: sandbox.ForkServer
+    deadline: float  # on the monotonic clock
+    secret: bool
 
-    def assembly(self):
+    @property
+    def cell_kind(self) -> "type[SealedCell]":
+        return SealedCell
+
+    def assembly(self) -> submission.Assembly:
         return assemble(self.job, self.cells)
 
-    def start_kernel(self):
+    def start_kernel(self) -> None:
         self.kernel = sandbox.SandboxedKernel(self.server, self.job.questions(self.secret), self.limit)
 
 
 class SealedCell(plugin.GradedCell):
     """A cell of a submission."""
 
-    evidence = None
+    parent: SealedNotebook
+    evidence: Any = None
     rest = False  # whether the time for all cells together, and not that for one, is its limit
 
-    def cell_timeout(self, asked):
+    def cell_timeout(self, asked: float) -> float:
         left = max(self.parent.deadline - time.monotonic(), 0.01)
         self.rest = left < self.parent.job.cell_seconds
         return min(self.parent.job.cell_seconds, left)
 
-    def too_long(self, seconds):
+    def too_long(self, seconds: float) -> str:
         if self.rest:
             return f"it did not end within {self.parent.job.seconds:g} seconds, the time for all answers together"
         return super().too_long(seconds)
 
-    def run_cell(self):
+    def run_cell(self) -> None:
         try:
             super().run_cell()
-        except (plugin.nbval.NbCellError, sandbox.SandboxError):
+        except (NbCellError, sandbox.SandboxError):
             raise
         except Exception as error:
             # A kernel that an answer has got hold of can send anything. The reference ran here without a fault.
@@ -109,41 +123,41 @@ class SealedCell(plugin.GradedCell):
             what = f"its kernel sent something that is no message ({type(error).__name__})"
             raise plugin.Ended(self.cell_num, what, self.cell.source) from None
 
-    def run_check(self, began):
+    def run_check(self, began: float) -> None:
         try:
             super().run_check(began)
-        except (plugin.nbval.NbCellError, sandbox.SandboxError):
+        except (NbCellError, sandbox.SandboxError):
             raise
         except Exception as error:  # nor may what it sent make a fault of the grader of it
             of, what = self.cell.metadata["course"]["points"], f"its check cannot be read ({type(error).__name__})"
             self.verdict = plugin.Verdict(self.exercise, "crashed", what, "", "", 0, of, 0.0)
             self.fail(what)
 
-    def accept(self):
+    def accept(self) -> plugin.Finding:
         for output in reversed(self.test_outputs):
             metadata = output.get("metadata")
             if isinstance(metadata, dict) and MIME in metadata:
                 try:
                     self.evidence = json.loads(json.dumps(metadata[MIME], allow_nan=False))
                 except (ValueError, TypeError, RecursionError):
-                    return {"state": "wrong", "message": HANDED_OVER}
-                return {"message": ""}
-        return {"state": "wrong", "message": "the check handed nothing over"}
+                    return plugin.Finding("wrong", HANDED_OVER)
+                return plugin.Finding("passed")
+        return plugin.Finding("wrong", "the check handed nothing over")
 
-    def undefined_name(self, said):
+    def undefined_name(self, said: str) -> str:
         """Also where the check ran to its end and the answer, in its first case, did not."""
         match self.evidence:
             case {"cases": [{"raised": ["NameError", *_], "message": str(name)}, *_]}:
                 return name
         return super().undefined_name(said)
 
-    def judge(self, error, crash):
-        state, message, hint = super().judge(error, crash)
+    def judge(self, error: NbCellError, crash: str) -> plugin.Finding:
+        found = super().judge(error, crash)
         # The reference has passed the same check: what fails here was broken by the submission, not by the grader.
-        return ("crashed" if state == "error" else state), message, hint
+        return replace(found, state="crashed") if found.state == "error" else found
 
 
-def assemble(job, cells):
+def assemble(job: Job, cells: list[submission.Cell]) -> submission.Assembly:
     """The definitions with a submission's answers, and checks that hand over instead of judging."""
     assembly = submission.assemble(job.chapter, cells, job.exercises)
     for cell in assembly.notebook.cells:
@@ -157,11 +171,13 @@ class _Collect:
     """The pytest plugin of one run: makes the notebook, keeps what came out. secret: whether the class's cases are
     asked, or those that everybody sees."""
 
-    def __init__(self, job, cells, server, secret):
+    def __init__(self, job: Job, cells: list[submission.Cell], server: sandbox.ForkServer, secret: bool) -> None:
         self.job, self.cells, self.server, self.secret, self.report = job, cells, server, secret, Report()
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_collect_file(self, file_path, parent):
+    def pytest_collect_file(
+        self, file_path: Path, parent: pytest.Collector
+    ) -> Generator[None, object, list[pytest.Collector]]:
         yield
         notebook = SealedNotebook.from_parent(parent, path=file_path)
         notebook.job, notebook.cells, notebook.server = self.job, self.cells, self.server
@@ -169,13 +185,13 @@ class _Collect:
         notebook.deadline = time.monotonic() + self.job.seconds
         return [notebook]
 
-    def pytest_collectreport(self, report):
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.report.status, self.report.reason = "fault", str(report.longrepr).strip()[-1000:]
 
-    def pytest_runtest_makereport(self, item, call):
-        if item.role == "answer" and item.parent.answers[item.exercise].source is not None:
-            self.report.answers[item.exercise] = item.parent.answers[item.exercise].source[:200_000]
+    def pytest_runtest_makereport(self, item: SealedCell, call: pytest.CallInfo[None]) -> None:
+        if item.role == "answer" and (source := item.parent.answers[item.exercise].source) is not None:
+            self.report.answers[item.exercise] = source[:200_000]
         if call.when == "call" and item.verdict:
             verdict = item.verdict
             self.report.exercises[verdict.exercise] = {
@@ -185,13 +201,14 @@ class _Collect:
                 "seconds": verdict.seconds,
                 "evidence": item.evidence,
                 "untouched": item.is_untouched(),
+                "secret": None,
             }
         elif call.excinfo and (call.when != "call" or item.role in ("definition", "check")):
             self.report.status = "fault"
             self.report.reason = f"{item.name}: {call.excinfo.type.__name__}: {str(call.excinfo.value)[:800]}"
 
 
-def run(job, server):
+def run(job: Job, server: sandbox.ForkServer) -> Report:
     """Run one job in this process; a Report."""
     began = time.monotonic()
     try:
@@ -210,7 +227,7 @@ def run(job, server):
     return report
 
 
-def _ask(job, cells, server, secret):
+def _ask(job: Job, cells: list[submission.Cell], server: sandbox.ForkServer, secret: bool) -> Report:
     """The Report on a job's exercises, with the cases of one kind, in a kernel of its own."""
     collector = _Collect(job, cells, server, secret)
     # On a file of its own making: the submission itself is only ever read as data.
@@ -221,7 +238,7 @@ def _ask(job, cells, server, secret):
     return report
 
 
-def main():
+def main() -> None:
     """Serve jobs from the standard input: the first message sets the worker up, each further one is a job."""
     answer, told = processes.answerer(), processes.messages()
     setup = next(told)

@@ -3,11 +3,13 @@
 import contextlib
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from course.comparing import plain
 from course.exercises import surroundings, values
-from course.exercises.outcomes import DRIVER, ChangedArgument, Outcome, Raised, is_open
+from course.exercises.outcomes import DRIVER, Case, ChangedArgument, Outcome, Raised, is_open
 from course.lesson import settings
 
 MIME = "application/vnd.course.evidence+json"
@@ -24,15 +26,16 @@ class Question:
     must forge a right answer."""
 
     number: str
-    cases: list
+    cases: list[Case]
+
     driver: str = ""
 
-    def use(self, raw=False):
+    def use(self, raw: bool = False) -> Callable[..., Any]:
         """The function (answer, *case) that gives what is judged; raw: what is handed over of it."""
         drive, measure = self._functions()
         return drive if raw else lambda answer, *case: measure(plain(drive(answer, *case)), *case)
 
-    def measured(self, outcomes):
+    def measured(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Of the Outcomes of what was handed over those that are judged."""
         _, measure = self._functions()
         return [
@@ -40,21 +43,21 @@ class Question:
             for outcome, case in zip(outcomes, self.cases)
         ]
 
-    def _functions(self):
-        names = {"__name__": "driver"}
+    def _functions(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        names: dict[str, Any] = {"__name__": "driver"}
         exec(compile(self.driver, DRIVER, "exec"), names)
         return names.get("drive", _call), names.get("measure", _as_it_is)
 
 
-def _call(answer, *case):
+def _call(answer: Any, *case: Any) -> Any:
     return answer(*case)
 
 
-def _as_it_is(given, *case):
+def _as_it_is(given: Any, *case: Any) -> Any:
     return given
 
 
-def ask(question, answer, raw=False):
+def ask(question: Question, answer: Any, raw: bool = False) -> tuple[list[Outcome], str]:
     """Run an answer on all cases, or on the first only where the exercise is still open. raw: as in `Question.use`.
 
     Returns (list of Outcomes, what the answer printed, cut short).
@@ -69,7 +72,7 @@ def ask(question, answer, raw=False):
     return outcomes, printed.text
 
 
-def run(use, answer, case):
+def run(use: Callable[..., Any], answer: Any, case: Case) -> Outcome:
     """The Outcome of an answer on one case. The answer gets copies of the arrays, so a case cannot be changed; where it
     changes those, that is its outcome."""
     given = tuple(fresh(argument) for argument in case)
@@ -83,7 +86,7 @@ def run(use, answer, case):
     return outcome if _untouched(given, case) else Outcome(raised=Raised.of(ChangedArgument()))
 
 
-def hand_over(number, answer, path):
+def hand_over(number: str, answer: Any, path: str) -> None:
     """In an instructor's sandbox: ask, and emit what the answer gave as display metadata, which nbval does not compare;
     the verdict is made outside. path: of the questions, by exercise."""
     from IPython.display import display
@@ -96,7 +99,7 @@ def hand_over(number, answer, path):
     display({"text/plain": f"exercise {number} handed over"}, raw=True, metadata={MIME: evidence})
 
 
-def fresh(argument):
+def fresh(argument: Any) -> Any:
     """A copy of a case's argument, as far as it is made of arrays and containers of arrays."""
     import numpy as np
 
@@ -111,7 +114,7 @@ def fresh(argument):
     return argument
 
 
-def _untouched(now, before):
+def _untouched(now: Any, before: Any) -> bool:
     """Whether arrays and containers of arrays are as they were, to the last bit."""
     import numpy as np
 
@@ -128,12 +131,12 @@ def _untouched(now, before):
 class _Bounded(io.TextIOBase):
     """A text stream that keeps the first `limit` characters and drops the rest."""
 
-    def __init__(self, limit):
+    def __init__(self, limit: int) -> None:
         self.limit, self.text = limit, ""
 
-    def writable(self):
+    def writable(self) -> bool:
         return True
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         self.text += text[: self.limit - len(self.text)]
         return len(text)

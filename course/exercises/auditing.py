@@ -9,12 +9,17 @@ import json
 import signal
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypedDict
 
 from course.exercises import asking, hints, mutants, values
 from course.exercises.asking import Question
 from course.exercises.faults import FORMS, Faults
-from course.exercises.outcomes import Outcome, Raised
+from course.exercises.keys import ExerciseKey
+from course.exercises.mutants import Mutant
+from course.exercises.outcomes import Case, Outcome, Raised
+from course.exercises.specification import Exercise
 
 DRAWS = 20
 # Of the processor's time, so that a busy machine changes no verdict.
@@ -27,6 +32,15 @@ class Endless(BaseException):
     """A mutant's time is over. No `except Exception` of an answer stops it."""
 
 
+class Judged(TypedDict):
+    """What became of a mutant. home: whether the learner's key accepts it. draws: how many other draws do. hint: what
+    its author is told, or ""."""
+
+    home: bool
+    draws: int
+    hint: str
+
+
 @dataclass(frozen=True)
 class Version:
     """A right answer: the solution (name "") or an alternative. source: of its definition. defined: its name.
@@ -35,9 +49,9 @@ class Version:
     name: str
     source: str
     defined: str
-    world: dict
+    world: dict[str, Any]
 
-    def make(self, tree):
+    def make(self, tree: ast.Module) -> tuple[Any, Faults]:
         """The answer that a mutated tree defines, fresh, and its Faults."""
         faults = Faults()
         names = {**self.world, "_fault": faults}
@@ -49,11 +63,11 @@ class Version:
 class Sheet:
     """The cases of one draw, what is expected, and a text for each case that is the same where the case is."""
 
-    cases: list
-    expected: list
-    texts: list = field(default_factory=list)
+    cases: list[Case]
+    expected: list[Outcome]
+    texts: list[str] = field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.texts = [json.dumps(values.encode(case)) for case in self.cases]
 
 
@@ -61,7 +75,13 @@ class Auditor:
     """Judges the mutants of one exercise. spec: its Exercise. key: the learner's ExerciseKey. versions: its right
     answers. watched: told the seconds that the next call may take, before each."""
 
-    def __init__(self, spec, key, versions, watched=lambda seconds: None):
+    def __init__(
+        self,
+        spec: Exercise,
+        key: ExerciseKey,
+        versions: list[Version],
+        watched: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self.spec, self.key, self.versions, self.watched = spec, key, versions, watched
         self.use = Question(key.number, [], key.driver).use()
         self.home = Sheet(key.cases, key.expected)
@@ -81,7 +101,7 @@ class Auditor:
             slowest = max(slowest, time.process_time() - began)
         self.seconds = max(LEAST_SECONDS, SLOWER * slowest)
 
-    def planted(self):
+    def planted(self) -> list[tuple[str, Version, Mutant]]:
         """All mutants of all versions: (name, Version, Mutant); that of an alternative names it."""
         return [
             (f"{version.name}: {mutant.name}" if version.name else mutant.name, version, mutant)
@@ -89,7 +109,7 @@ class Auditor:
             for mutant in mutants.mutants(version.source)
         ]
 
-    def ask(self, answer, case):
+    def ask(self, answer: Any, case: Case) -> Outcome:
         """The Outcome of an answer on a case, within its time."""
         self.watched(self.seconds)
         signal.setitimer(signal.ITIMER_PROF, self.seconds, 0.5)  # again, where a mutant catches everything
@@ -102,9 +122,8 @@ class Auditor:
             signal.setitimer(signal.ITIMER_PROF, 0)
             self.watched(PATIENCE)
 
-    def judged(self, version, mutant):
-        """What becomes of a mutant: None where it is none (see `faults`), else a dict with "home" (whether the
-        learner's key accepts it), "draws" (how many others do) and "hint" (what its author is told)."""
+    def judged(self, version: Version, mutant: Mutant) -> Judged | None:
+        """What becomes of a mutant: None where it is none (see `faults`), else Judged."""
         try:
             answer, faults = version.make(mutant.tree)
             outcomes = []
@@ -130,7 +149,7 @@ class Auditor:
         hint = hints.diagnose(self.key, outcomes) if failed else ""
         return {"home": not failed, "draws": accepted, "hint": hint}
 
-    def accepts(self, answer, sheet, first=0):
+    def accepts(self, answer: Any, sheet: Sheet, first: int = 0) -> bool | None:
         """Whether an answer is right on all cases of a Sheet, asked from the position `first` on; None where it does
         not end."""
         order = [*range(first, len(sheet.cases)), *range(min(first, len(sheet.cases)))]
@@ -142,7 +161,7 @@ class Auditor:
                 return False
         return True
 
-    def refused_forms(self):
+    def refused_forms(self) -> list[str]:
         """The forms of right answers that are not accepted: "by_counting as lists"."""
         found = []
         for version in self.versions:
@@ -158,24 +177,27 @@ class Auditor:
         return found
 
 
-def _endless(outcome):
-    return bool(outcome.raised) and outcome.raised.names[0] == Endless.__name__
+def _endless(outcome: Outcome) -> bool:
+    return outcome.raised is not None and outcome.raised.names[0] == Endless.__name__
 
 
-def raise_endless(*_):
+def raise_endless(*_: object) -> NoReturn:
     """The handler of SIGPROF."""
     raise Endless
 
 
-def versions(spec, source, defined, world, grading):
+def versions(spec: Exercise, source: str, defined: str, world: dict[str, Any], grading: str) -> list[Version]:
     """The Versions of an exercise: the solution, and each answer under @ex.right with the names of its grading cell.
 
     source: of the answer cell. defined: the name that it defines. world: the names of the lesson's definitions.
     grading: the text of the grading cell.
     """
     found = [Version("", source, defined, world)]
+    grading_world = getattr(spec.draw, "__globals__", {})
     for node in ast.parse(grading).body:
-        if any(getattr(one, "attr", "") == "right" for one in getattr(node, "decorator_list", ())):
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            continue
+        if any(getattr(one, "attr", "") == "right" for one in node.decorator_list):
             node.decorator_list = []
-            found.append(Version(node.name, ast.unparse(node), node.name, spec.draw.__globals__))
+            found.append(Version(node.name, ast.unparse(node), node.name, grading_world))
     return found

@@ -5,6 +5,10 @@ import contextlib
 import inspect
 import re
 import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 MOST_LETTERS = 100_000  # of a cell that is read as Python: a parser takes a thousand times the memory of its text
 MOST_SEARCHED = 300_000  # letters of a notebook's cells that are read as Python to find a name; a chapter has 60,000
@@ -12,7 +16,7 @@ MOST_DEPTH = 150  # of a cell's syntax tree; what walks it takes up to three cal
 EXERCISE = re.compile(r"^[ \t]*#[ \t]*exercise[ \t]+(\d+\.\d+)\b.*$", re.IGNORECASE | re.MULTILINE)
 
 
-def parsed(source):
+def parsed(source: str) -> list[ast.stmt] | None:
     """The statements of a cell, or None where it is no Python, or too long or too deeply nested to be read."""
     if len(source) > MOST_LETTERS:
         return None
@@ -23,7 +27,7 @@ def parsed(source):
     return None if _deeper(body, MOST_DEPTH) else body
 
 
-def _deeper(nodes, most):
+def _deeper(nodes: Sequence[ast.AST], most: int) -> bool:
     """Whether syntax trees have more than `most` levels."""
     for _ in range(most):
         nodes = [child for node in nodes for child in ast.iter_child_nodes(node)]
@@ -32,19 +36,19 @@ def _deeper(nodes, most):
     return True
 
 
-def defined_name(source):
+def defined_name(source: str) -> str | None:
     """The name of the function or class that an answer cell completes, or None."""
     names = [node.name for node in parsed(source) or () if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     return names[0] if names else None
 
 
-def defines(source, name):
+def defines(source: str, name: str) -> bool:
     """Whether a cell defines `name` at its top level."""
     body = parsed(source) or ()
     return any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name for node in body)
 
 
-def naming(sources, name):
+def naming(sources: Iterable[tuple[T, str]], name: str) -> Iterator[tuple[T, str]]:
     """Those of the pairs (anything, source) whose source bears a name: as many as may be read as Python, in order."""
     word, left = re.compile(rf"\b{re.escape(name)}\b"), MOST_SEARCHED
     for pair in sources:
@@ -55,20 +59,20 @@ def naming(sources, name):
             yield pair
 
 
-def compiles(source):
+def compiles(source: str) -> bool:
     """Whether a cell is Python by its syntax."""
     return parsed(source) is not None
 
 
-def untouched(source, stub):
+def untouched(source: str, stub: str) -> bool:
     """Whether an answer cell is still the one that the learner was given: comments and spaces apart."""
     if source.strip() == stub.strip():
         return True
     given, found = parsed(stub), parsed(source)
-    return None not in (given, found) and list(map(ast.dump, found)) == list(map(ast.dump, given))
+    return given is not None and found is not None and list(map(ast.dump, found)) == list(map(ast.dump, given))
 
 
-def is_stub(answer, name, stub):
+def is_stub(answer: Any, name: str, stub: str) -> bool:
     """Whether a function or class is still the one called `name` in the stub, as far as its source can be had."""
     with contextlib.suppress(Exception):  # inspect raises many kinds, for things that have no source
         source = textwrap.dedent(inspect.getsource(answer))
@@ -77,17 +81,18 @@ def is_stub(answer, name, stub):
     return False
 
 
-def names_made(source):
+def names_made(source: str) -> dict[str, str]:
     """The names that a cell makes at its top level: imported, defined or given a value; a dict from each to the first
     line of the statement that makes it, in order."""
-    found, lines = {}, source.splitlines()
+    found: dict[str, str] = {}
+    lines = source.splitlines()
     for statement in parsed(source) or ():
         for name in _made(statement):
             found.setdefault(name, lines[statement.lineno - 1].strip())
     return found
 
 
-def _made(node):
+def _made(node: ast.AST) -> list[str]:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [node.name]
     if isinstance(node, (ast.Import, ast.ImportFrom)):

@@ -3,11 +3,13 @@
 import itertools
 import os
 import textwrap
+from typing import Any
 
 from course.comparing import describe
 from course.exercises import asking, keys, progress, surroundings
 from course.exercises.cells import is_stub
 from course.exercises.judging import FAILED, explain, judge, still_open
+from course.exercises.keys import ExerciseKey
 
 WIDTH = 92  # columns that a notebook shows without breaking a line in the middle of a word
 
@@ -18,16 +20,16 @@ class Unsolved(Exception):
     state: "wrong", "crashed", or, for nbgrader, "open". hint: the hint that was given, or "".
     """
 
-    def __init__(self, message, state, hint=""):
+    def __init__(self, message: str, state: str, hint: str = "") -> None:
         super().__init__(message)
         self.state, self.hint = state, hint
 
-    def _render_traceback_(self):  # IPython's hook for how an exception is shown
+    def _render_traceback_(self) -> list[str]:  # IPython's hook for how an exception is shown
         lines = str(self).splitlines()
         return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ") or [line]]
 
 
-def check(number, answer):
+def check(number: str, answer: object) -> None:
     """Judge an answer to an exercise; print `exercise 3.2 ✓ 24 cases`, or a line that says that it is still open, or
     raise Unsolved with what is wrong.
 
@@ -35,7 +37,8 @@ def check(number, answer):
     What the answer prints is kept out of the way, and shown only where it fails.
     """
     if questions := os.environ.get("COURSE_QUESTIONS"):  # in an instructor's sandbox: hand over, and judge outside
-        return asking.hand_over(number, answer, questions)
+        asking.hand_over(number, answer, questions)
+        return
     key = keys.load_exercise(number)
     if not callable(answer):
         raise Unsolved(
@@ -52,7 +55,7 @@ def check(number, answer):
     print(text)
 
 
-def verdict(key, answer):
+def verdict(key: ExerciseKey, answer: Any) -> tuple[str, str, str]:
     """(state, text, hint) of an answer: "passed", "open", "wrong" or "crashed", what its author reads, and the hint in
     it or "". key: the ExerciseKey."""
     if is_stub(answer, key.name, key.stub):

@@ -5,12 +5,13 @@ import re
 import textwrap
 
 from course.exercises import keys, progress
+from course.exercises.keys import ExerciseKey
 from course.lesson import settings
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
-def hint(number):
+def hint(number: str) -> None:
     """Show the next hint of an exercise; after the last one, all of them once more. number: such as "3.2"."""
     key = keys.load_exercise(number)
     if not key.hints:
@@ -29,14 +30,14 @@ def hint(number):
         print(f'(for the next one: hint("{number}") again)')
 
 
-def _said_of_it(key):
+def _said_of_it(key: ExerciseKey) -> str:
     """What may be said where no hint was written: how to be told more, and what the docstring says is refused."""
     refused = re.search(r"[^.;\n]*\b[Rr]aises\b[^.]*\.", _docstring(key.stub))
     said = "Its check says on which input an answer fails, and where it knows the mistake, what it is."
     return f"{said} From the docstring: {' '.join(refused[0].split())}" if refused else said
 
 
-def _docstring(stub):
+def _docstring(stub: str) -> str:
     try:
         nodes = [node for node in ast.walk(ast.parse(stub)) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     except SyntaxError:
@@ -44,7 +45,7 @@ def _docstring(stub):
     return "\n".join(ast.get_docstring(node) or "" for node in nodes)
 
 
-def solution(number, anyway=False):
+def solution(number: str, anyway: bool = False) -> None:
     """Show the reference's answer to an exercise that you have solved, and another way to do it.
 
     number: such as "3.2". anyway: show it before it is solved.
@@ -75,7 +76,7 @@ def solution(number, anyway=False):
         print(f"\n\n# another way\n\n{other}")
 
 
-def answers(text, number, name):
+def answers(text: str, number: str, name: str) -> tuple[str | None, list[str]]:
     """What a chapter's source holds for an exercise, read as text and not run: (the answer without its markers, a list
     of others). text: of the source. name: of the function or class; others bear it too."""
     cells = re.split(r"(?m)^# %%.*\n", text)
@@ -88,7 +89,7 @@ def answers(text, number, name):
     return "\n".join(lines).strip(), _rights(graded, name)
 
 
-def _rights(text, name):
+def _rights(text: str, name: str) -> list[str]:
     """The functions of a grading cell that are under `.right`, with the cell's own functions and constants that they
     use, each as source text."""
     try:
@@ -97,13 +98,15 @@ def _rights(text, name):
         return []
     lines = text.splitlines()
 
-    def source(node):
+    def source(node: ast.stmt) -> str:
         return textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno]))
 
     helpers = {n.name: n for n in body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.decorator_list}
     found = []
     for node in body:
-        if "right" not in [getattr(one, "attr", "") for one in getattr(node, "decorator_list", ())]:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            continue
+        if "right" not in [getattr(one, "attr", "") for one in node.decorator_list]:
             continue
         used = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
         parts = [source(helper) for helper_name, helper in helpers.items() if helper_name in used]

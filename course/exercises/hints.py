@@ -6,15 +6,18 @@ those that expect a value, or those that expect a refusal.
 
 import contextlib
 import re
+from collections.abc import Collection
+from typing import Any
 
 from course.comparing import compare
+from course.exercises.keys import ExerciseKey
 from course.exercises.kinds import wrong_kind
-from course.exercises.outcomes import ChangedArgument
+from course.exercises.outcomes import ChangedArgument, Outcome, Raised
 
 ENOUGH = 2  # cases that must fail alike: on a single one, much agrees by accident
 
 
-def diagnose(key, outcomes):
+def diagnose(key: ExerciseKey, outcomes: list[Outcome]) -> str:
     """The hint for a failed answer, or "". key: an ExerciseKey. outcomes: one for each case.
 
     That of a known wrong answer is given where the answer does as that one does on all cases of the first failed one's
@@ -45,7 +48,7 @@ def diagnose(key, outcomes):
     return hints[0] if many and whole else ""
 
 
-def absent(outcomes, names):
+def absent(outcomes: list[Outcome], names: Collection[str]) -> str:
     """The hint for an answer that misses a name of the lesson, which is not there since the kernel was started again;
     or "". names: those that the lesson's definitions make."""
     for outcome in outcomes:
@@ -57,21 +60,21 @@ def absent(outcomes, names):
     return ""
 
 
-def _agree(one, other, key, i):
+def _agree(one: Outcome, other: Outcome, key: ExerciseKey, i: int) -> bool:
     """Whether a known mistake's outcome of case i and an answer's are the same: both right, or wrong in one way."""
     want, tolerance = key.expected[i], (key.rtol, key.atol)
     right = [outcome.differs(want, *tolerance) is None for outcome in (one, other)]
     if any(right):
         return all(right)
     if one.raised or other.raised:
-        return bool(one.raised and other.raised) and _meaning(one.raised) == _meaning(other.raised)
+        return one.raised is not None and other.raised is not None and _meaning(one.raised) == _meaning(other.raised)
     if not want.raised and bool(wrong_kind(one.value, want.value)) != bool(wrong_kind(other.value, want.value)):
         return False
     # An answer's value may be anything at all, so it is the one that is compared, and never the measure.
     return compare(other.value, one.value, *tolerance) is None
 
 
-def _meaning(raised):
+def _meaning(raised: Raised) -> tuple[str, str]:
     """What tells an exception from others of its class: that the answer itself refuses, in whatever words, or else its
     message, without the numbers and texts of the case."""
     if raised.where and re.search(r": raise\b", raised.where[-1]):
@@ -79,7 +82,7 @@ def _meaning(raised):
     return raised.names[0], re.sub(r"'[^']*'|\d[\d.e+-]*|\s+", " ", raised.message)
 
 
-def certain_hint(got, expected):
+def certain_hint(got: Outcome, expected: Outcome) -> str:
     """A hint at what one case shows beyond doubt, or ""."""
     if got.raised:
         if got.raised.names[0] == "UnboundLocalError":
@@ -103,7 +106,7 @@ def certain_hint(got, expected):
     return ""
 
 
-def type_hint(got, expected):
+def type_hint(got: Any, expected: Any) -> str:
     """A hint for numbers of a wrong kind."""
     import numpy as np
 
@@ -113,7 +116,7 @@ def type_hint(got, expected):
     return "look at the type first: the docstring says what is returned"
 
 
-def shape_hint(got, expected, rtol, atol):
+def shape_hint(got: Outcome, expected: Outcome, rtol: float, atol: float) -> str:
     """A hint that knows nothing of the exercise, drawn from the difference of two Outcomes' values, or ""."""
     if got.raised or expected.raised:
         return ""
@@ -122,7 +125,7 @@ def shape_hint(got, expected, rtol, atol):
     return ""
 
 
-def _difference(got, expected, rtol, atol):
+def _difference(got: Any, expected: Any, rtol: float, atol: float) -> str:
     parts = _parts(got, expected)
     if parts is None:
         return _of_arrays(got, expected, rtol, atol)
@@ -135,7 +138,7 @@ def _difference(got, expected, rtol, atol):
     return next((f"{where}: {hint}" for where, hint in hints if hint), "")
 
 
-def _parts(got, expected):
+def _parts(got: Any, expected: Any) -> list[tuple[str, Any, Any]] | None:
     """The items of two containers of one make, as (where, got, expected); None where these are numbers or arrays."""
     if isinstance(expected, dict):
         same = isinstance(got, dict) and got.keys() == expected.keys()
@@ -150,7 +153,7 @@ def _parts(got, expected):
     return None
 
 
-def _of_arrays(got, expected, rtol, atol):
+def _of_arrays(got: Any, expected: Any, rtol: float, atol: float) -> str:
     import numpy as np
 
     g, e = np.asarray(got, float), np.asarray(expected, float)
@@ -161,7 +164,7 @@ def _of_arrays(got, expected, rtol, atol):
             return "the sizes are right but the axes are in another order"
         return ""
 
-    def alike(a, b):
+    def alike(a: Any, b: Any) -> bool:
         return np.allclose(a, b, rtol=rtol, atol=atol)
 
     if g.size and not np.isfinite(g).all() and np.isfinite(e).all():

@@ -1,9 +1,11 @@
 """Judging: a key and an answer's outcomes in, a verdict and its explanation out."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from course.exercises.hints import absent, diagnose
-from course.exercises.outcomes import is_open
+from course.exercises.keys import ExerciseKey
+from course.exercises.outcomes import Outcome, is_open
 from course.exercises.showing import readable, shown
 
 OPEN = "○"
@@ -24,7 +26,7 @@ class Judgement:
     problem: str = ""
 
 
-def judge(key, outcomes):
+def judge(key: ExerciseKey, outcomes: list[Outcome]) -> Judgement:
     """The Judgement of the outcomes that `asking.ask` took down, or that claim to be such. key: an ExerciseKey."""
     count = len(key.expected)
     if is_open(outcomes):
@@ -35,18 +37,26 @@ def judge(key, outcomes):
     right = problems.count(None)
     if right == count:
         return Judgement("passed", count, count)
-    first = next(i for i, problem in enumerate(problems) if problem)
+    first, problem = next((i, problem) for i, problem in enumerate(problems) if problem)
     crashed = outcomes[first].raised and not key.expected[first].raised
-    return Judgement("crashed" if crashed else "wrong", right, count, first, problems[first])
+    return Judgement("crashed" if crashed else "wrong", right, count, first, problem)
 
 
-def still_open(number, broken=False):
+def still_open(number: str, broken: bool = False) -> str:
     """What a learner reads of an exercise without an answer. broken: whether it begins with code to be mended."""
     what = "find what is wrong with the cell above, mend it" if broken else "write your answer in the cell above"
     return f"exercise {number} {OPEN} still open: {what} and run it"
 
 
-def explain(key, judgement, outcomes, name, printed="", hints=True, lesson=()):
+def explain(
+    key: ExerciseKey,
+    judgement: Judgement,
+    outcomes: list[Outcome],
+    name: str,
+    printed: str = "",
+    hints: bool = True,
+    lesson: Collection[str] = (),
+) -> tuple[str, str]:
     """What a learner reads of a Judgement, and the hint in it: (text, hint or "").
 
     name: of the answer. printed: what it printed. hints: whether to look for one. lesson: the names that the lesson's
@@ -65,8 +75,9 @@ def explain(key, judgement, outcomes, name, printed="", hints=True, lesson=()):
     call = [*call, problem] if len(call) > 1 else [f"{call[0]} {problem}"]
     lines += [f"  {line}" for line in call]
     lines += [f"    where {said}"] if said else []
-    if judgement.state == "crashed":
-        lines += [f"    {line}" for line in outcomes[judgement.first].raised.where]
+    raised = outcomes[judgement.first].raised
+    if judgement.state == "crashed" and raised:
+        lines += [f"    {line}" for line in raised.where]
     hint = absent([outcomes[judgement.first]], lesson) or (diagnose(key, outcomes) if hints else "")
     if hint:
         lines.append(f"  hint: {hint}")

@@ -11,13 +11,16 @@ A key is data: JSON, in which the cases and outcomes of an exercise are one pack
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from course.exercises import values
 from course.exercises.asking import Question
 from course.exercises.cells import names_made
-from course.exercises.outcomes import ExerciseError
+from course.exercises.outcomes import Case, ExerciseError, Outcome
 from course.lesson import settings
 
 FORMAT = 1  # of the file; another one cannot be read
@@ -27,7 +30,7 @@ class BadKey(ExerciseError):
     """A key that cannot be used; the message names the file and says what to do. problem: the message without the
     remedy, for who has another one."""
 
-    def __init__(self, problem, remedy=""):
+    def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(f"{problem}: {remedy}" if remedy else problem)
         self.problem = problem
 
@@ -38,7 +41,7 @@ class Mistake:
 
     name: str
     hint: str
-    outcomes: list
+    outcomes: list[Outcome]
 
 
 @dataclass(frozen=True)
@@ -57,41 +60,43 @@ class ExerciseKey:
     points: int
     stub: str
     check: str
-    arguments: tuple
+    arguments: tuple[str, ...]
+
     rtol: float
     atol: float
     driver: str
     questions: str
     answers: str
-    hints: tuple = ()
+    hints: tuple[str, ...] = ()
     call: str = ""
 
     @cached_property
-    def cases(self):
+    def cases(self) -> list[Case]:
         """The cases, each a tuple of arguments."""
-        return values.decode(values.unpack(self.questions))
+        cases: list[Case] = values.decode(values.unpack(self.questions))
+        return cases
 
     @cached_property
-    def count(self):
+    def count(self) -> int:
         """How many cases there are."""
         return len(values.unpack(self.questions))
 
     @cached_property
-    def question(self):
+    def question(self) -> Question:
         """What an answer is asked."""
         return Question(self.number, self.cases, self.driver)
 
     @cached_property
-    def _answers(self):
+    def _answers(self) -> Any:
         return values.unpack(self.answers)
 
     @cached_property
-    def expected(self):
+    def expected(self) -> list[Outcome]:
         """The Outcome that a right answer has, for each case."""
         return [values.decode_outcome(form) for form in self._answers["expected"]]
 
     @cached_property
-    def mistakes(self):
+    def mistakes(self) -> list[Mistake]:
         """The known wrong answers, a list of Mistakes."""
         pool = [values.decode_outcome(form) for form in self._answers["pool"]]
         return [
@@ -102,12 +107,12 @@ class ExerciseKey:
         ]
 
     @property
-    def digest(self):
+    def digest(self) -> str:
         """SHA-256 of all that a verdict rests on, the definitions apart."""
         parts = {name: value for name, value in vars_of(self).items() if name not in ("hints", "call")}
         return hashlib.sha256(json.dumps([FORMAT, parts]).encode()).hexdigest()
 
-    def differences(self, outcomes):
+    def differences(self, outcomes: list[Outcome]) -> list[str | None]:
         """For each outcome None, or how it differs from the expected one."""
         return [got.differs(want, self.rtol, self.atol) for got, want in zip(outcomes, self.expected)]
 
@@ -118,10 +123,10 @@ class ShortQuestion:
     of whole numbers. why: what whoever is right reads; hint: what whoever is not reads. choices: of which a text is
     one, or ()."""
 
-    answer: object
+    answer: Any
     why: str = ""
     hint: str = ""
-    choices: tuple = ()
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,44 +139,45 @@ class ChapterKey:
     number: str
     stem: str
     made_from: str
-    definitions: list
-    exercises: dict
-    solutions: dict = field(default_factory=dict)
+    definitions: list[str]
+    exercises: dict[str, ExerciseKey]
+    solutions: dict[str, str] = field(default_factory=dict)
     title: str = ""
-    short: dict = field(default_factory=dict)
+    short: dict[str, ShortQuestion] = field(default_factory=dict)
 
     @cached_property
-    def names(self):
+    def names(self) -> set[str]:
         """The names that the lesson's definitions make."""
         return {name for source in self.definitions for name in names_made(source)}
 
-    def questions_only(self):
+    def questions_only(self) -> "ChapterKey":
         """The same without what answers it: all that a worker and a sandbox need."""
         exercises = {number: replace(one, answers="") for number, one in self.exercises.items()}
         return replace(self, exercises=exercises, solutions={}, short={})
 
 
-def title(key):
+def title(key: ChapterKey) -> str:
     """What a chapter is called where it is listed. key: its ChapterKey."""
     return key.title or key.stem.partition("_")[2].replace("_", " ").capitalize()
 
 
-def vars_of(key):
+def vars_of(key: ExerciseKey | ShortQuestion) -> dict[str, Any]:
     """The fields of an ExerciseKey, or of a ShortQuestion, as they are stored."""
     return {name: getattr(key, name) for name in key.__dataclass_fields__}
 
 
-def pack_questions(cases):
+def pack_questions(cases: Iterable[Case]) -> str:
     """The packed text of a list of cases. Raises WireError where a case is not plain data."""
     return values.pack(values.encode(list(cases)))
 
 
-def pack_answers(expected, mistakes):
+def pack_answers(expected: list[Outcome], mistakes: list[Mistake]) -> str:
     """The packed text of the expected outcomes and the Mistakes. An outcome that several mistakes share is stored once,
     and one that is the expected one not again. Raises WireError where an expected value is not plain data."""
-    pool, places = [], {}
+    pool: list[Any] = []
+    places: dict[str, int] = {}
 
-    def place(outcome, right):
+    def place(outcome: Outcome, right: Outcome) -> int | None:
         form = values.encode_outcome(outcome)
         text = json.dumps(form)
         if text == json.dumps(values.encode_outcome(right)):
@@ -187,7 +193,7 @@ def pack_answers(expected, mistakes):
     return values.pack({"expected": [values.encode_outcome(o) for o in expected], "mistakes": listed, "pool": pool})
 
 
-def as_text(key):
+def as_text(key: ChapterKey) -> str:
     """A ChapterKey as the text of its file."""
     exercises = {number: vars_of(one) for number, one in key.exercises.items()}
     short = {number: vars_of(one) | {"answer": values.encode(one.answer)} for number, one in key.short.items()}
@@ -196,12 +202,12 @@ def as_text(key):
     return json.dumps({**form, "sha256": checksum(form)}, indent=1, ensure_ascii=False) + "\n"
 
 
-def checksum(form):
+def checksum(form: dict[str, Any]) -> str:
     """SHA-256 of a key's form, by which its file tells whether it is as it was written."""
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
 
-def from_text(text, name, remedy):
+def from_text(text: str | bytes, name: str, remedy: str) -> ChapterKey:
     """The ChapterKey that `as_text` made a text of, given as text or as its bytes. Raises BadKey, which names the file
     and ends with the remedy."""
     try:
@@ -230,15 +236,15 @@ def from_text(text, name, remedy):
         raise BadKey(f"{name} is damaged, a part of the key is missing", remedy) from None
 
 
-def known():
+def known() -> list[str]:
     """The numbers of the chapters that have a key, in order."""
     return sorted(path.stem for path in settings.keys_folder().glob("[0-9][0-9].json"))
 
 
-_loaded = {}
+_loaded: dict[Path, tuple[Any, ChapterKey]] = {}
 
 
-def load(number):
+def load(number: str) -> ChapterKey:
     """The learner's ChapterKey of a chapter. number: "03", "3", or an exercise's, "3.2". Raises BadKey."""
     digits = str(number).split(".")[0]
     chapter = f"{int(digits):02d}" if digits.isascii() and digits.isdigit() else digits
@@ -261,7 +267,7 @@ def load(number):
     return _loaded[path][1]
 
 
-def load_exercise(number):
+def load_exercise(number: str) -> ExerciseKey:
     """The learner's ExerciseKey with this number. Raises BadKey."""
     chapter = load(number)
     if number not in chapter.exercises:

@@ -1,6 +1,8 @@
 """Kinds of numbers: a result of another kind than the expected one is wrong whatever its values are."""
 
 import numbers
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ KINDS = {
 }
 
 
-def kind(value):
+def kind(value: object) -> str:
     """The kind of a number or of an array's numbers, a letter of KINDS, or "" for anything else."""
     if not isinstance(value, (np.ndarray, np.generic, int, float, complex)):
         return ""
@@ -23,12 +25,12 @@ def kind(value):
     return letter if letter in KINDS else ""
 
 
-def wrong_kind(got, expected):
+def wrong_kind(got: Any, expected: Any) -> str | None:
     """None where each number of `got` is of a kind that may stand for the expected one, else a phrase such as "3.0, a
     float; expected the whole number 3". Whole numbers may stand for floats, and both for complex numbers."""
     if isinstance(expected, dict) and isinstance(got, dict):
         return _first((f"at key {key!r}: ", got[key], expected[key]) for key in expected if key in got)
-    if isinstance(expected, (list, tuple)) and (isinstance(got, (list, tuple)) or getattr(got, "shape", ())):
+    if isinstance(expected, (list, tuple)) and (isinstance(got, (list, tuple)) or getattr(got, "shape", None)):
         return _first((f"at position {i}: ", *pair) for i, pair in enumerate(zip(got, expected)))
     if isinstance(got, (list, tuple)) and _is_numeric(expected) and not _is_numeric(got):
         return f"{describe(got)}, expected {describe(expected)}"
@@ -46,7 +48,7 @@ def wrong_kind(got, expected):
     return f"{describe(got)}, {said}; expected {asked} {describe(expected)}"
 
 
-def _is_numeric(value):
+def _is_numeric(value: object) -> bool:
     """Whether a value is a number, or made of numbers alone. Nothing else may reach NumPy: for a list with one long
     text in it, it would make every item as long."""
     if isinstance(value, (list, tuple)):
@@ -54,7 +56,7 @@ def _is_numeric(value):
     return isinstance(value, (numbers.Number, np.ndarray, np.generic))
 
 
-def _first(pairs):
+def _first(pairs: Iterable[tuple[str, Any, Any]]) -> str | None:
     for where, got, expected in pairs:
         if problem := wrong_kind(got, expected):
             return where + problem

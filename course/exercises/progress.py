@@ -10,11 +10,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from course.exercises import keys
+from course.exercises.keys import ExerciseKey
 from course.files import write
 from course.lesson import settings
 
@@ -56,23 +59,25 @@ class Standing:
     number: str
     title: str
     stem: str
-    rows: list
+    rows: list[Row]
 
-    def count(self, kind):
+    def count(self, kind: str) -> int:
         """How many exercises are of this kind."""
         return sum(row.kind == kind for row in self.rows)
 
     @property
-    def points(self):
+    def points(self) -> tuple[int, int]:
         """(points reached, points to reach)."""
         return sum(row.points for row in self.rows if row.kind == SOLVED), sum(row.points for row in self.rows)
 
 
-_session = {}  # what this process has recorded, by path: all there is where no file can be kept
+_session: dict[
+    Path | None, dict[str, Entry]
+] = {}  # what this process has recorded, by path: all there is where no file can be kept
 problem = ""  # why the last change could not be written, or ""
 
 
-def place(folder=None):
+def place(folder: Path | str | None = None) -> Path | None:
     """The path of the progress file for work that lies in a folder (default: where this process runs), or None where
     no progress is to be kept.
 
@@ -89,7 +94,7 @@ def place(folder=None):
         for above in (folder, *folder.parents):
             if (above / settings.KEPT).is_dir():
                 return above / settings.KEPT / NAME
-        work = settings.work_folder()
+        work: Path = settings.work_folder()
         if work.is_dir() or settings.in_checkout() or os.environ.get("COURSE_SOLUTIONS"):
             return work / settings.KEPT / NAME
         home = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".local" / "share"
@@ -97,7 +102,7 @@ def place(folder=None):
     return None
 
 
-def read(path=None):
+def read(path: Path | None = None) -> dict[str, Entry]:
     """The entries, by exercise: those of the file at `path` (default: `place()`) and those of this process, the later
     of two. A file that cannot be read counts as empty."""
     path = path or place()
@@ -105,29 +110,29 @@ def read(path=None):
     return _later(entries, _session.get(path, {}))
 
 
-def record(key, state, path=None):
+def record(key: ExerciseKey, state: str, path: Path | None = None) -> bool:
     """Take down what a check said. key: the ExerciseKey. state: "passed", "wrong", ... Returns whether it was written;
     never raises."""
     now = _now()
 
-    def changed(entry):
+    def changed(entry: Entry) -> Entry:
         return replace(entry, state=state, at=now, asked=digest(key), passed=now if state == "passed" else entry.passed)
 
     return _change(key.number, changed, path)
 
 
-def record_hint(number, shown, path=None):
+def record_hint(number: str, shown: int, path: Path | None = None) -> bool:
     """Take down how many hints of an exercise were shown."""
     return _change(number, lambda entry: replace(entry, at=entry.at or _now(), hints=shown), path)
 
 
-def in_notebook():
+def in_notebook() -> bool:
     """Whether this process is a notebook's kernel: only what is done there is recorded by `check`."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and ipython.get_ipython() is not None
 
 
-def digest(key):
+def digest(key: ExerciseKey) -> str:
     """A short digest of what an exercise asks: where it changes, a right answer may no longer be one."""
     import hashlib
 
@@ -135,7 +140,7 @@ def digest(key):
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
-def standings(path=None):
+def standings(path: Path | None = None) -> list[Standing]:
     """A Standing for each chapter that has a key, in order. One whose key cannot be used has no rows, and why it has
     none for its title."""
     entries, found = read(path), []
@@ -156,7 +161,7 @@ def standings(path=None):
     return found
 
 
-def following(found):
+def following(found: list[Standing]) -> tuple[Standing, Row] | None:
     """What comes next: (Standing, Row) of the first exercise not solved, in the chapter that was worked on last or
     after it, else before it; None where all are solved."""
     last = max(range(len(found)), key=lambda i: max((row.entry.at for row in found[i].rows), default=""), default=0)
@@ -167,7 +172,9 @@ def following(found):
     return None
 
 
-def sum_up(found, place_of=lambda standing: standing.stem):
+def sum_up(
+    found: list[Standing], place_of: Callable[[Standing], str] = lambda standing: standing.stem
+) -> tuple[str, str]:
     """One sentence on all Standings, and one on what comes next; the latter is "" where nothing does. place_of: how a
     Standing's chapter is named there."""
     solved, of = (sum(s.count(SOLVED) for s in found), sum(len(s.rows) for s in found))
@@ -180,7 +187,7 @@ def sum_up(found, place_of=lambda standing: standing.stem):
     return said, f"exercise {row.number}{why}, in {place_of(standing)}"
 
 
-def as_markdown(found):
+def as_markdown(found: list[Standing]) -> str:
     """The Standings as a table in Markdown, with links to the chapters."""
     said, after = sum_up(found, _link)
     lines = [f"**{said}**" + (f" Next: {after}." if after else " All solved!"), ""]
@@ -194,11 +201,11 @@ def as_markdown(found):
     return "\n".join(lines)
 
 
-def _link(standing):
+def _link(standing: Standing) -> str:
     return f"[{standing.title}]({standing.stem}.ipynb)" if standing.stem else standing.title
 
 
-def progress(every=2.0):
+def progress(every: float = 2.0) -> None:
     """Show, in a notebook, where you are in the course; the table keeps up with your checks while this kernel runs.
 
     every: seconds between two looks at the file.
@@ -213,7 +220,7 @@ def progress(every=2.0):
     _watch(handle, shown, every)
 
 
-def _watch(handle, shown, every):
+def _watch(handle: Any, shown: str, every: float) -> None:
     """Keep a displayed table up to date, in a thread of its own, as long as no newer one is displayed."""
     import threading
 
@@ -222,7 +229,7 @@ def _watch(handle, shown, every):
     global _watched
     _watched = handle.display_id
 
-    def follow(shown=shown):
+    def follow(shown: str = shown) -> None:
         stamp = _stamp()
         while _watched == handle.display_id:
             time.sleep(every)
@@ -236,21 +243,23 @@ def _watch(handle, shown, every):
     threading.Thread(target=follow, daemon=True, name="progress").start()
 
 
-_watched = None
+_watched: str | None = None
 
 
-def _stamp():
-    with contextlib.suppress(OSError, AttributeError):
-        found = place().stat()
+def _stamp() -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        if (path := place()) is None:
+            return None
+        found = path.stat()
         return found.st_mtime_ns, found.st_ino
     return None
 
 
-def _now():
+def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _later(one, other):
+def _later(one: dict[str, Entry], other: dict[str, Entry]) -> dict[str, Entry]:
     """Of two dicts of entries one, with the later entry of each exercise, and no hint forgotten."""
     merged = dict(one)
     for number, entry in other.items():
@@ -261,7 +270,7 @@ def _later(one, other):
     return merged
 
 
-def _stored(path):
+def _stored(path: Path | None) -> tuple[dict[str, Entry], bool]:
     """(entries in the file, whether the file is damaged)."""
     if path is None:
         return {}, False
@@ -280,7 +289,7 @@ def _stored(path):
         return {}, True
 
 
-def _entry(form):
+def _entry(form: Any) -> Entry:
     """The Entry of a dict as it is stored; raises TypeError for anything else."""
     entry = Entry(**form)
     texts = (entry.state, entry.at, entry.asked, entry.passed)
@@ -289,7 +298,7 @@ def _entry(form):
     return entry
 
 
-def _change(number, change, path=None):
+def _change(number: str, change: Callable[[Entry], Entry], path: Path | None = None) -> bool:
     """Change one exercise's entry, in the file and in this process. Returns whether the file was written."""
     global problem
     path = path or place()
@@ -317,20 +326,20 @@ def _change(number, change, path=None):
 
 
 @contextlib.contextmanager
-def _locked(path):
+def _locked(path: Path) -> Iterator[None]:
     """Hold the lock on a progress file; after LOCK_SECONDS, or where there are no locks, go on without."""
     with open(path.with_name(f".{path.name}.lock"), "ab") as stream:
-        try:
-            import fcntl
-
-            def lock():
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
+        if sys.platform == "win32":
             import msvcrt
 
-            def lock():
+            def lock() -> None:
                 stream.seek(0)
                 msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            def lock() -> None:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
         deadline = time.monotonic() + LOCK_SECONDS
         while True:

@@ -7,16 +7,18 @@ place of all that, and puts it into the key:
 """
 
 import re
+from typing import Any
 
 from course.comparing import compare, describe, plain
 from course.exercises import keys
 from course.exercises.judging import FAILED, OPEN, PASSED
+from course.exercises.keys import ShortQuestion
 from course.exercises.outcomes import ExerciseError
 
 NUMBER = re.compile(r"\d+\.[a-z]")
 
 
-def ask(number, answer=..., why="", hint="", choices=()):
+def ask(number: str, answer: Any = ..., why: str = "", hint: str = "", choices: tuple[str, ...] = ()) -> None:
     """Say whether the answer to a short question is right: in one line, which never stops the notebook.
 
     number: the question's, such as "3.a". answer: a number, a shape as a tuple, or a word. why, hint, choices: only an
@@ -28,7 +30,7 @@ def ask(number, answer=..., why="", hint="", choices=()):
     print(judged(number, short[number], plain(answer)))
 
 
-def judged(number, one, answer):
+def judged(number: str, one: ShortQuestion, answer: Any) -> str:
     """The line that an answer to a ShortQuestion gets."""
     if answer is ...:
         return f"question {number} {OPEN} put your answer in place of the three dots"
@@ -39,7 +41,7 @@ def judged(number, one, answer):
     return f"question {number} {FAILED} it is not {describe(answer)}. {one.hint}".rstrip()
 
 
-def kind_problem(one, answer):
+def kind_problem(one: ShortQuestion, answer: Any) -> str:
     """What is amiss with an answer that is not even of the right kind, in words, or ""."""
     wanted = one.answer
     if isinstance(wanted, str):
@@ -55,11 +57,11 @@ def kind_problem(one, answer):
     return "" if _is_number(answer) else "the answer is a number"
 
 
-def right(one, answer):
+def right(one: ShortQuestion, answer: Any) -> bool:
     """Whether an answer of the right kind is the right one."""
     wanted = one.answer
     if isinstance(wanted, str):
-        return answer.strip().casefold() == wanted.casefold()
+        return bool(answer.strip().casefold() == wanted.casefold())
     if isinstance(wanted, tuple):
         return len(answer) == len(wanted) and all(a == w for a, w in zip(answer, wanted))
     return compare(float(answer), float(wanted), rtol=0.01, atol=0 if wanted else 1e-9) is None and (
@@ -67,8 +69,8 @@ def right(one, answer):
     )
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     try:
-        return not isinstance(value, (bool, str, bytes)) and float(value) == value
+        return not isinstance(value, (bool, str, bytes)) and bool(float(value) == value)
     except (TypeError, ValueError, OverflowError):
         return False

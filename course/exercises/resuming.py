@@ -7,14 +7,16 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from course.exercises import keys
 from course.exercises.cells import names_made
+from course.exercises.keys import ChapterKey
 from course.exercises.outcomes import ExerciseError
 from course.lesson import settings
 
 
-def resume(chapter=None, again=False):
+def resume(chapter: str | None = None, again: bool = False) -> None:
     """Run the definitions of a chapter's lesson that are not there, so that its exercises can be worked on.
 
     chapter: its number, such as "03"; without one, that which `start` began here, else that of the notebook. again: run
@@ -36,7 +38,7 @@ def resume(chapter=None, again=False):
     )
 
 
-def bring_back(key, namespace, again=False):
+def bring_back(key: ChapterKey, namespace: dict[str, Any], again: bool = False) -> int:
     """Run the definition cells of a ChapterKey in a namespace, but those of which all names are there, unless `again`.
     Returns how many names were made. Raises ExerciseError."""
     count = 0
@@ -61,7 +63,7 @@ def bring_back(key, namespace, again=False):
     return count
 
 
-def of_notebook(namespace):
+def of_notebook(namespace: dict[str, Any]) -> str | None:
     """The number of the chapter whose notebook this kernel runs, or None: Jupyter and VS Code say which it is, by its
     path; else the folder does, where it holds one chapter only."""
     said = [os.environ.get("JPY_SESSION_NAME"), namespace.get("__vsc_ipynb_file__")]
@@ -72,10 +74,10 @@ def of_notebook(namespace):
     return there.pop() if len(there) == 1 else None
 
 
-def chapter_of(path):
+def chapter_of(path: Path) -> str | None:
     """The number of the chapter that a notebook says it is, in its metadata or by its name; or None."""
     try:
-        number = json.loads(path.read_bytes())["metadata"]["course"]["chapter"]
+        number: str = json.loads(path.read_bytes())["metadata"]["course"]["chapter"]
         if number in keys.known():
             return number
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -8,18 +8,21 @@ no source can.
 
 import ast
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from course.comparing import describe
 from course.exercises import keys
 from course.exercises.asking import fresh
-from course.exercises.outcomes import ExerciseError
+from course.exercises.keys import ExerciseKey
+from course.exercises.outcomes import Case, ExerciseError
 
 LONGEST = 60  # characters of a literal that is shown in a call
 
 
-def case(number, position):
+def case(number: str, position: int) -> Case:
     """The arguments of a case of an exercise's check, as a failed check names it: a tuple, to be unpacked.
 
     number: the exercise's, such as "3.2". position: of the case, counted from 0.
@@ -30,7 +33,7 @@ def case(number, position):
     return tuple(fresh(argument) for argument in cases[position])
 
 
-def shown(key, position, name):
+def shown(key: ExerciseKey, position: int, name: str) -> tuple[list[str], list[str], str]:
     """(the lines before the call, the call's own lines, what is to be said of its arguments) for a case of an
     ExerciseKey. name: of the learner's function."""
     arguments, name = key.cases[position], name if name.isidentifier() else key.name
@@ -56,15 +59,15 @@ def shown(key, position, name):
 class _Filled(ast.NodeTransformer):
     """Puts literals in the place of names."""
 
-    def __init__(self, literals):
+    def __init__(self, literals: dict[str, str]) -> None:
         self.literals = literals
 
-    def visit_Name(self, node):
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         known = node.id in self.literals and isinstance(node.ctx, ast.Load)
-        return ast.parse(self.literals[node.id]).body[0].value if known else node
+        return ast.parse(self.literals[node.id], mode="eval").body if known else node
 
 
-def parameters(stub, name, count):
+def parameters(stub: str, name: str, count: int) -> tuple[str, ...]:
     """The names of the first parameters of the function in an answer cell, or () where it has not so many."""
     for node in ast.parse(stub).body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
@@ -73,16 +76,16 @@ def parameters(stub, name, count):
     return ()
 
 
-def plain_call(name, names, arguments):
+def plain_call(name: str, names: Sequence[str], arguments: Case) -> str:
     """The source of a call: numbers and texts by their parameters' names, and so whatever follows one of them."""
-    parts = []
+    parts: list[str] = []
     for parameter, argument in zip(names, arguments):
         named = isinstance(argument, (int, float, str, complex)) or any("=" in part for part in parts)
         parts.append(f"{parameter}={parameter}" if named else parameter)
     return f"{name}({', '.join(parts)})"
 
 
-def literal(value):
+def literal(value: Any) -> str | None:
     """The Python source of a value, exactly, where it is short; else None."""
     try:
         text = _source(value)
@@ -91,7 +94,7 @@ def literal(value):
     return text if len(text) <= LONGEST else None
 
 
-def _source(value):
+def _source(value: Any) -> str:
     if isinstance(value, (np.ndarray, np.generic)):
         kind = "" if value.dtype in (float, int, bool) else f', dtype="{value.dtype}"'
         if isinstance(value, np.generic):
@@ -112,7 +115,7 @@ def _source(value):
     raise TypeError(f"a {type(value).__name__} is no literal")
 
 
-def _described(value):
+def _described(value: Any) -> str:
     array = isinstance(value, np.ndarray) and value.size > 16
     return f"an array of shape {value.shape}" if array else describe(value)
 
@@ -120,11 +123,12 @@ def _described(value):
 PLACE = re.compile(r"at (?:key (?P<key>'[^']*'|\"[^\"]*\"|[^:]*)|position (?P<item>\d+)): ")
 
 
-def readable(problem):
+def readable(problem: str) -> str:
     """A problem of `comparing.compare` with its place in words: "gave at key 'W': at position 2: 8, expected 4" becomes
     "gave, in item 2 of 'W': 8, expected 4"."""
-    start = re.match(r"(gave )?", problem)[0]
-    rest, places = problem[len(start) :], []
+    start = "gave " if problem.startswith("gave ") else ""
+    rest = problem[len(start) :]
+    places: list[str] = []
     while found := PLACE.match(rest):
         places.insert(0, found["key"] or f"item {found['item']}")
         rest = rest[found.end() :]

@@ -33,13 +33,18 @@ import ast
 import contextlib
 import inspect
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any, TypeVar
 
 from course.comparing import plain
 from course.exercises.asking import fresh
-from course.exercises.outcomes import ExerciseError, Outcome, Raised
+from course.exercises.outcomes import Case, ExerciseError, Outcome, Raised
 
 MOST_HINTS = 3
+F = TypeVar("F", bound=FunctionType)
+E = TypeVar("E", bound=Exception)
 
 
 @dataclass
@@ -54,17 +59,17 @@ class Exercise:
     rtol: float = 1e-5
     atol: float = 1e-6
     start: str | None = None
-    draw: object = None
-    judge: object = None
-    use: object = None
-    wrong_answers: list = field(default_factory=list)
-    right_answers: list = field(default_factory=list)
-    steps: tuple = ()
-    equivalents: dict = field(default_factory=dict)
-    forbidden: dict = field(default_factory=dict)
+    draw: Callable[..., Iterable[Any]] | None = None
+    judge: Callable[..., Any] | None = None
+    use: Callable[..., Any] | None = None
+    wrong_answers: list[Any] = field(default_factory=list)
+    right_answers: list[Any] = field(default_factory=list)
+    steps: tuple[str, ...] = ()
+    equivalents: dict[str, str] = field(default_factory=dict)
+    forbidden: dict[str, str] = field(default_factory=dict)
     call: str = ""
 
-    def shown_as(self, call, where=""):
+    def shown_as(self, call: str, where: str = "") -> None:
         """Say what a learner is shown of a case that failed, where a driver puts the answer to use.
 
         call: Python source to be pasted, in the learner's own terms, in which the oracle's arguments stand by their
@@ -78,33 +83,33 @@ class Exercise:
             raise ExerciseError(f"exercise {self.number}: {call!r} calls nothing")
         self.call = ast.unparse(ast.parse(call)) + (f"\n# {where}" if where else "")
 
-    def equivalent(self, mutant, reason):
+    def equivalent(self, mutant: str, reason: str) -> None:
         """Say that a mutant which every check accepts is no fault, and why. mutant: its name, as `course audit` prints
         it; the audit refuses one that is rejected, or that there is not."""
         self._declare(self.equivalents, mutant, reason)
 
-    def forbids(self, form, reason):
+    def forbids(self, form: str, reason: str) -> None:
         """Say that a result may not have a form that results may have else, and why: "lists", "tuples", "float32",
         "NumPy scalars" or "Keras tensors". The docstring must say so too."""
         self._declare(self.forbidden, form, reason)
 
-    def _declare(self, kept, name, reason):
+    def _declare(self, kept: dict[str, str], name: str, reason: str) -> None:
         if not reason.strip() or name in kept:
             raise ExerciseError(f"exercise {self.number}: {name!r} needs one reason, in words")
         kept[name] = reason
 
-    def hints(self, *texts):
+    def hints(self, *texts: str) -> None:
         """Help for whoever asks for it, one text after the other: at most three, from a nudge to the idea."""
         if not 1 <= len(texts) <= MOST_HINTS or not all(isinstance(text, str) and text.strip() for text in texts):
             raise ExerciseError(f"exercise {self.number}: ex.hints takes one to {MOST_HINTS} texts")
         self.steps = tuple(" ".join(text.split()) for text in texts)
 
-    def cases(self, function):
+    def cases(self, function: F) -> F:
         """Decorator: function(rng) yields the cases, each a tuple of arguments."""
         self.draw = function
         return function
 
-    def oracle(self, function):
+    def oracle(self, function: F) -> F:
         """Decorator: function(*case) gives the expected value, or raises what an answer must raise. A learner reads
         its arguments' names where a case failed, so each has one."""
         if any(p.kind == p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()):
@@ -112,18 +117,18 @@ class Exercise:
         self.judge = function
         return function
 
-    def drive(self, function):
+    def drive(self, function: F) -> F:
         """Decorator: function(answer, *case) puts an answer to use; without it, answer(*case) does."""
         self.use = function
         return function
 
-    def measure(self, function):
+    def measure(self, function: F) -> F:
         """Decorator: function(given, *case) gives what is judged of what the answer or the driver handed over. Where a
         class is graded it runs outside the sandbox, so that a property can be judged (what a layer computes, whether
         two parts are disjoint) of which "True" alone would be easy to forge."""
         return function
 
-    def wrong(self, function):
+    def wrong(self, function: F) -> F:
         """Decorator: a plausible wrong answer; its docstring is the hint for whoever makes this mistake."""
         if not (function.__doc__ or "").strip():
             raise ExerciseError(
@@ -132,12 +137,12 @@ class Exercise:
         self.wrong_answers.append(function)
         return function
 
-    def right(self, function):
+    def right(self, function: F) -> F:
         """Decorator: a correct answer, written otherwise than the solution."""
         self.right_answers.append(function)
         return function
 
-    def draw_cases(self, seed=0):
+    def draw_cases(self, seed: int = 0) -> list[Case]:
         """The list of cases for a seed; seed 0 is what a learner sees."""
         import numpy as np
 
@@ -150,33 +155,38 @@ class Exercise:
             raise ExerciseError(f"exercise {self.number}: its generator yields no case")
         return cases
 
-    def expected(self, case):
+    def expected(self, case: Case) -> Outcome:
         """The Outcome that an answer must have on this case."""
         try:
-            return Outcome(plain(self.judge(*(fresh(argument) for argument in case))))
+            return Outcome(plain(self._oracle()(*(fresh(argument) for argument in case))))
         except (NameError, ImportError) as error:  # a slip in the oracle, and nothing that an answer must raise
             raise ExerciseError(f"exercise {self.number}: its oracle fails: {type(error).__name__}: {error}") from error
         except Exception as error:
             return Outcome(raised=Raised.of(error))
 
-    def arguments(self):
+    def _oracle(self) -> Callable[..., Any]:
+        if self.judge is None:
+            raise ExerciseError(f"exercise {self.number}: its grading cell has no function under @ex.oracle")
+        return self.judge
+
+    def arguments(self) -> tuple[str, ...]:
         """The names of a case's arguments."""
-        return tuple(inspect.signature(self.judge).parameters)
+        return tuple(inspect.signature(self._oracle()).parameters)
 
 
-def naming(kind, *words):
+def naming(kind: type[E], *words: object) -> E:
     """The error that an oracle raises where the message of an answer's must name something. kind: its class. words:
     texts, or whole numbers of at least 0, each of which the message must name."""
     error = kind(", ".join(map(str, words)))
-    error.must_name = tuple(map(str, words))
+    setattr(error, "must_name", tuple(map(str, words)))  # noqa: B010 - it is no attribute of any class
     return error
 
 
-_collected = None
+_collected: list[Exercise] | None = None
 
 
 @contextlib.contextmanager
-def collecting():
+def collecting() -> Iterator[list[Exercise]]:
     """A list that receives, in order, each Exercise begun within the `with` block."""
     global _collected
     before, _collected = _collected, []
@@ -186,7 +196,7 @@ def collecting():
         _collected = before
 
 
-def exercise(number, *, rtol=1e-5, atol=1e-6, start=None):
+def exercise(number: str, *, rtol: float = 1e-5, atol: float = 1e-6, start: str | None = None) -> Exercise:
     """Begin the specification of an exercise, in a cell tagged "grading"; see the module's text."""
     spec = Exercise(number, rtol, atol, start)
     if _collected is not None:

@@ -8,6 +8,9 @@ import linecache
 import os
 import sys
 import tempfile
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn
 
 from course.exercises.cells import names_made
 
@@ -15,7 +18,7 @@ from course.exercises.cells import names_made
 SETTINGS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "dtype_policy": "float32"}
 
 
-def set_keras(settings=None):
+def set_keras(settings: dict[str, Any] | None = None) -> dict[str, Any]:
     """Give Keras these settings, or SETTINGS, where it is loaded; returns those that it had."""
     config = getattr(sys.modules.get("keras"), "config", None)
     if config is None:
@@ -28,7 +31,7 @@ def set_keras(settings=None):
 
 
 @contextlib.contextmanager
-def usual():
+def usual() -> Iterator[None]:
     """Within it, what runs has the usual surroundings; what was there before comes back."""
     had, asking = set_keras(), builtins.input
     builtins.input = _nobody
@@ -41,7 +44,7 @@ def usual():
 
 
 @contextlib.contextmanager
-def _elsewhere():
+def _elsewhere() -> Iterator[None]:
     """Within it, the present folder is an empty one, if one can be had: a disk may be full, or a folder gone."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
@@ -52,17 +55,17 @@ def _elsewhere():
         yield
 
 
-def _back(folder):
+def _back(folder: str) -> None:
     with contextlib.suppress(OSError):
         os.chdir(folder)
 
 
-def _nobody(prompt=""):
+def _nobody(prompt: object = "", /) -> NoReturn:
     raise RuntimeError("nobody can answer input() here: take it out, and use the arguments")
 
 
 @contextlib.contextmanager
-def alone(answer, known):
+def alone(answer: object, known: Iterable[str]) -> Iterator[None]:
     """Within it, an answer sees no name that another cell of its notebook has made, as when it is graded, where its own
     cell is all that is taken. known: the names that are there all the same, such as the lesson's."""
     namespace, own = _cell_of(answer)
@@ -77,7 +80,7 @@ def alone(answer, known):
         namespace.update(hidden)
 
 
-def _cell_of(answer):
+def _cell_of(answer: object) -> tuple[dict[str, Any], set[str] | None]:
     """The namespace of an answer's notebook, and the names that the answer's own cell makes; ({}, None) where these
     cannot be told."""
     for function in _functions(answer):
@@ -87,7 +90,7 @@ def _cell_of(answer):
     return {}, None
 
 
-def used_names(answer):
+def used_names(answer: object) -> set[str]:
     """The global names that a function or class uses, and the functions that it stands on in its own cell."""
     found, queue, seen = set(), list(_functions(answer)), set()
     while queue:
@@ -104,7 +107,7 @@ def used_names(answer):
     return found
 
 
-def _functions(thing):
+def _functions(thing: Any) -> list[types.FunctionType]:
     """The functions that a function, a decorated one, a class or an instance of one brings."""
     with contextlib.suppress(Exception):  # an answer may be an object of any behaviour
         thing = inspect.unwrap(thing)
@@ -116,7 +119,7 @@ def _functions(thing):
     return []
 
 
-def _names(code):
+def _names(code: types.CodeType) -> set[str]:
     """The names that a code object, and those within it, look up; attributes are among them."""
     inner = [_names(const) for const in code.co_consts if inspect.iscode(const)]
     return set(code.co_names).union(*inner)

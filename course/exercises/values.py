@@ -10,6 +10,7 @@ import json
 import math
 import re
 import zlib
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class WireError(ValueError):
     """A value that cannot cross, or a text that is not what `encode` makes."""
 
 
-def encode(value, depth=0):
+def encode(value: Any, depth: int = 0) -> Any:
     """A JSON-able form of a plain value (see `course.comparing.plain`); raises WireError for other kinds."""
     if depth > MOST_DEPTH:
         raise WireError("containers nested too deeply")
@@ -57,7 +58,7 @@ def encode(value, depth=0):
     raise WireError(f"a {type(value).__name__} is no number, text, array or container of them")
 
 
-def decode(form):
+def decode(form: Any) -> Any:
     """The value that `encode` made `form` of; raises WireError for anything else, and for what is too large."""
     return _Decoder().value(form, 0)
 
@@ -65,10 +66,10 @@ def decode(form):
 class _Decoder:
     """Decodes one value, and counts what it is made of."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.nodes = 0
 
-    def value(self, form, depth):
+    def value(self, form: Any, depth: int) -> Any:
         self.nodes += 1
         if depth > MOST_DEPTH:
             raise WireError("containers nested too deeply")
@@ -98,10 +99,10 @@ class _Decoder:
             raise WireError(str(error)[:200]) from None
         raise WireError("not a value of the wire format")
 
-    def items(self, forms, depth):
+    def items(self, forms: list[Any], depth: int) -> list[Any]:
         return [self.value(item, depth + 1) for item in forms]
 
-    def key(self, form, depth):
+    def key(self, form: Any, depth: int) -> Any:
         """A dict's key: a plain value, or a tuple of such. Python hashes whole numbers alike that differ by a multiple
         of 2**61 - 1, which makes a dict of such numbers slow: none above what JSON knows is one here."""
         match form:
@@ -114,7 +115,7 @@ class _Decoder:
         return self.value(form, depth + 1)
 
 
-def _array(data, name, shape):
+def _array(data: str, name: str, shape: list[int]) -> Any:
     if not ARRAY_TYPE.fullmatch(name) or not all(type(n) is int and n >= 0 for n in shape):
         raise WireError("not an array of numbers")
     if len(shape) > MOST_DIMENSIONS or math.prod(n or 1 for n in shape) > MOST_SIZE:
@@ -123,7 +124,7 @@ def _array(data, name, shape):
     return array if shape else array[()]
 
 
-def encode_outcome(outcome):
+def encode_outcome(outcome: Outcome) -> dict[str, Any]:
     """An Outcome as JSON-able form; one whose value cannot cross becomes a note of its type."""
     if outcome.raised:
         raised = outcome.raised
@@ -138,14 +139,14 @@ def encode_outcome(outcome):
 class Strange:
     """Stands for a value that could not cross; equal to nothing that is expected."""
 
-    def __init__(self, kind):
+    def __init__(self, kind: str) -> None:
         self.kind = kind
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"an object of type {self.kind}"
 
 
-def decode_outcome(form):
+def decode_outcome(form: Any) -> Outcome:
     """The Outcome that `encode_outcome` made `form` of; raises WireError for anything else."""
     match form:
         case {"value": value} if len(form) == 1:
@@ -161,10 +162,10 @@ def decode_outcome(form):
     raise WireError("not an outcome")
 
 
-def read(text):
+def read(text: str | bytes) -> Any:
     """JSON text to form; raises WireError. A number that JSON does not know (NaN, Infinity) is refused."""
 
-    def refuse(name):
+    def refuse(name: str) -> NoReturn:
         raise WireError(f"{name} is not JSON")
 
     try:
@@ -175,13 +176,13 @@ def read(text):
         raise WireError(str(error)[:200]) from None
 
 
-def pack(form):
+def pack(form: Any) -> str:
     """A JSON-able form as a short text: compressed, in base64."""
     text = json.dumps(form, ensure_ascii=False, separators=(",", ":"))
     return base64.b64encode(zlib.compress(text.encode(errors="surrogatepass"), 9)).decode()
 
 
-def unpack(text):
+def unpack(text: str) -> Any:
     """The form that `pack` made `text` of; raises WireError for anything else. Only for texts of our own: what a
     short text may hold has no bound."""
     try:

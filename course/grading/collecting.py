@@ -5,12 +5,17 @@ those that have nothing to do with the course too. It loads nothing, and leaves 
 to run notebooks and the notebook is one of this course's.
 """
 
+from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+if TYPE_CHECKING:
+    from course.grading import plugin
 
-def kind_of(path):
+
+def kind_of(path: Path | str) -> "type[plugin.GradedNotebook] | Literal[False] | None":
     """What a notebook is to pytest: the class that grades a learner's copy of a chapter; None for a notebook that is
     left to nbval; False for the course's index, in which there is nothing to run. That a notebook is of this course its
     content must say: a name that begins with 03_ does not."""
@@ -32,7 +37,9 @@ def kind_of(path):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collect_file(file_path, parent):
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
     collected = yield
     option = parent.config.option
     asked = getattr(option, "nbval", False) or getattr(option, "nbval_lax", False)

@@ -4,6 +4,8 @@ import codecs
 import contextlib
 import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 AGAIN = (
     "take an older one from .ipynb_checkpoints/ or .course/backup/ beside it, or move it away, have `course lab` make "
@@ -41,7 +43,7 @@ class Damaged(ValueError):
     """What is wrong with a file's contents and what to do: the end of a sentence that begins with the file's name."""
 
 
-def parse(data, note=lambda sentence: None):
+def parse(data: bytes, note: Callable[[str], None] = lambda sentence: None) -> Any:
     """The JSON in a notebook's bytes. note: called with a sentence where something was wrong and it could be read all
     the same. Raises Damaged."""
     if not data.strip(b" \t\r\n"):
@@ -69,7 +71,7 @@ def parse(data, note=lambda sentence: None):
     return _json(text, note)
 
 
-def _decoded(data):
+def _decoded(data: bytes) -> str:
     """The text of a file's bytes, in UTF-8 or UTF-16."""
     encoding = "utf-8-sig"
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
@@ -87,7 +89,7 @@ def _decoded(data):
         ) from None
 
 
-def _json(text, note):
+def _json(text: str, note: Callable[[str], None]) -> Any:
     try:
         raw, end = json.JSONDecoder().raw_decode(text, len(text) - len(text.lstrip()))
         rest, line = text[end:].strip(), text.count("\n", 0, end) + 1
@@ -114,16 +116,17 @@ def _json(text, note):
     return raw
 
 
-def _is_notebook(text):
+def _is_notebook(text: str) -> bool:
     """Whether a text begins with another notebook, as the end of an older state does not."""
     return text.startswith("{") and '"cells"' in text
 
 
-def _merged(text, note):
+def _merged(text: str, note: Callable[[str], None]) -> Any:
     """The notebook in a text with the marks of a merge that git left to a person: where both sides have the same cells,
     apart from outputs and counts, it does not matter which."""
     text = text.replace("\r\n", "\n")
-    line = text.count("\n", 0, MARK.search(text).start()) + 1
+    first = MARK.search(text)
+    line = text.count("\n", 0, first.start() if first else 0) + 1
     sides = []
     with contextlib.suppress(Damaged):
         sides = [_json(side, lambda _: None) for side in _sides(text)]
@@ -136,10 +139,11 @@ def _merged(text, note):
     )
 
 
-def _sides(text):
+def _sides(text: str) -> tuple[str, ...]:
     """The two texts between which a merge was to choose; none where its marks do not belong together. In one pass, for
     there may be very many marks."""
-    kept, now = {"ours": [], "theirs": []}, "both"
+    kept: dict[str, list[str]] = {"ours": [], "theirs": []}
+    now = "both"
     for line in text.split("\n"):
         for mark, before, after in MARKS:
             if mark.fullmatch(line):
@@ -155,7 +159,7 @@ def _sides(text):
     return tuple("\n".join(lines) for lines in kept.values()) if now == "both" else ()
 
 
-def _cells(raw):
+def _cells(raw: Any) -> list[tuple[Any, Any]] | None:
     """What counts of a notebook's cells; None where there are none."""
     cells = raw.get("cells") if isinstance(raw, dict) else None
     if not isinstance(cells, list):
@@ -163,6 +167,6 @@ def _cells(raw):
     return [(c.get("cell_type"), _source(c.get("source"))) for c in cells if isinstance(c, dict)]
 
 
-def _source(source):
+def _source(source: Any) -> Any:
     """A cell's text, whatever stands there for it: a text, or a list of its lines."""
     return "".join(map(str, source)) if isinstance(source, (str, list)) else source

@@ -10,15 +10,16 @@ import os
 import random
 import sys
 import warnings
+from typing import Any
 
 from IPython import get_ipython
 
 from course.exercises import surroundings
 
-_kept = {}
+_kept: dict[str, Any] = {}
 
 
-def snapshot(namespace):
+def snapshot(namespace: dict[str, Any]) -> None:
     """Remember the names in `namespace` (the kernel's) and the process-wide settings."""
     import numpy as np
 
@@ -32,11 +33,11 @@ def snapshot(namespace):
         events.register("post_execute", _mend_builtins)
 
 
-def _mend_builtins():
+def _mend_builtins() -> None:
     vars(builtins).update(_kept["builtins"])
 
 
-def restore(namespace):
+def restore(namespace: dict[str, Any]) -> None:
     """Put back what `snapshot` remembered; a name that an answer shadowed means again what the lesson made it."""
     import numpy as np
 
@@ -46,7 +47,7 @@ def restore(namespace):
     os.chdir(state["folder"])
     sys.path[:] = state["path"]
     sys.setrecursionlimit(state["recursion"])
-    warnings.filters[:] = state["warnings"]
+    warnings.filters[:] = state["warnings"]  # type: ignore[index]  # a list, which is documented as a sequence
     random.setstate(state["random"])
     np.random.set_state(state["numpy random"])
     np.seterr(**state["numpy errors"])
@@ -56,7 +57,7 @@ def restore(namespace):
     surroundings.set_keras()
 
 
-def _state(np):
+def _state(np: Any) -> dict[str, Any]:
     return {
         "folder": os.getcwd(),
         "path": list(sys.path),

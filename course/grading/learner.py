@@ -3,12 +3,14 @@
 import json
 import re
 import xml.etree.ElementTree as xml
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 from course.exercises import keys, progress
 from course.grading import plugin, running, submission
+from course.grading.plugin import Verdict
 from course.lesson import settings
 
 PASSED = "passed"
@@ -21,21 +23,25 @@ class GradingError(Exception):
 class _Collector:
     """A pytest plugin that keeps the verdicts and whatever went wrong outside of them."""
 
-    def __init__(self, path, on_event):
-        self.path, self.verdicts, self.problems, self.on_event = path, [], [], on_event
+    def __init__(self, path: Path, on_event: Callable[[Verdict], None]) -> None:
+        self.path, self.on_event = path, on_event
+        self.verdicts: list[Verdict] = []
+        self.problems: list[str] = []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collect_file(self, file_path, parent):
+    def pytest_collect_file(
+        self, file_path: Path, parent: pytest.Collector
+    ) -> Generator[None, object, list[pytest.Collector]]:
         yield
         notebook = plugin.GradedNotebook.from_parent(parent, path=file_path)
         notebook.notebook = self.path
         return [notebook]
 
-    def pytest_collectreport(self, report):
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.problems.append(str(report.longrepr).strip())
 
-    def pytest_runtest_makereport(self, item, call):
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         verdict = getattr(item, "verdict", None)
         if call.when == "call" and verdict and verdict not in self.verdicts:
             self.verdicts.append(verdict)
@@ -45,7 +51,9 @@ class _Collector:
             self.problems.append(getattr(item.parent, "broken", "") or said)
 
 
-def grade(path, seconds=None, on_event=lambda verdict: None):
+def grade(
+    path: Path, seconds: float | None = None, on_event: Callable[[Verdict], None] = lambda verdict: None
+) -> list[Verdict]:
     """Grade a learner's notebook; the list of Verdicts, one per exercise, in order.
 
     path: the notebook; its name begins with the chapter's number. seconds: a cell's time limit, else the plugin's.
@@ -73,12 +81,12 @@ def grade(path, seconds=None, on_event=lambda verdict: None):
     return collector.verdicts
 
 
-def score(verdicts):
+def score(verdicts: list[Verdict]) -> tuple[int, int]:
     """(points reached, points to reach)."""
     return sum(v.points for v in verdicts), sum(v.of for v in verdicts)
 
 
-def remember(path, verdicts):
+def remember(path: Path, verdicts: list[Verdict]) -> None:
     """Take the verdicts of a learner's notebook down in the learner's progress: that beside which it lies. A notebook
     that lies elsewhere is another's."""
     folder = Path(path).resolve().parent
@@ -91,7 +99,7 @@ def remember(path, verdicts):
             progress.record(keys.load_exercise(verdict.exercise), verdict.state, place)
 
 
-def as_json(graded):
+def as_json(graded: list[tuple[Path, list[Verdict]]]) -> str:
     """The verdicts of notebooks as a JSON text. graded: a list of (path, verdicts); of several, all stand in a list."""
     reports = []
     for path, verdicts in graded:
@@ -101,7 +109,7 @@ def as_json(graded):
     return json.dumps(reports[0] if len(reports) == 1 else reports, indent=1, ensure_ascii=False) + "\n"
 
 
-def as_junit(graded):
+def as_junit(graded: list[tuple[Path, list[Verdict]]]) -> str:
     """The verdicts of notebooks as a JUnit XML text, a test case per exercise. graded: a list of (path, verdicts); of
     several, each has a suite of its own."""
     suites = [_suite(path, verdicts) for path, verdicts in graded]
@@ -113,7 +121,7 @@ def as_junit(graded):
     return xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _suite(path, verdicts):
+def _suite(path: Path, verdicts: list[Verdict]) -> xml.Element:
     failed = [v for v in verdicts if v.state != PASSED]
     suite = xml.Element(
         "testsuite",
@@ -133,6 +141,6 @@ def _suite(path, verdicts):
     return suite
 
 
-def _printable(text):
+def _printable(text: str) -> str:
     """The text without the characters that XML 1.0 has no way to write."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)

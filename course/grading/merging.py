@@ -27,10 +27,13 @@ import importlib.util
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from course.exercises.cells import EXERCISE, untouched
+from course.exercises.keys import ChapterKey
 from course.grading import submission
 
 ALIKE = 0.5  # of two texts between two cells that correspond: from here on the one is taken for the other, changed
@@ -51,6 +54,10 @@ FIXED = {
 OPEN_BODY = ["# YOUR CODE HERE", "raise NotImplementedError()"]
 
 
+Cell = dict[str, Any]  # as `plain` gives it
+Notebook = dict[str, Any]
+
+
 class MergeError(Exception):
     """Two notebooks that cannot be brought together; the message says why."""
 
@@ -62,24 +69,25 @@ class Merged:
     learner's own are kept, and of the lesson's as the learner changed them. both: of how many cells there are now two
     versions. asked: the exercises whose cells have changed under an answer."""
 
-    notebook: dict
+    notebook: Notebook
+
     new: int = 0
     changed: int = 0
     gone: int = 0
-    answers: list = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
     own: int = 0
     edited: int = 0
     both: int = 0
-    asked: list = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
 
-def plain(notebook):
+def plain(notebook: Notebook) -> list[Cell]:
     """The cells of a notebook, a dict as JSON gives it, each with cell_type, id (or ""), metadata, source (a text),
     and, for code, outputs and execution_count. Cells that are none are left out."""
     return [_plain(cell) for cell in notebook.get("cells", []) if isinstance(cell, dict)]
 
 
-def _plain(cell):
+def _plain(cell: Any) -> Cell:
     kind = cell.get("cell_type") if cell.get("cell_type") in ("code", "markdown", "raw") else "raw"
     name, metadata = cell.get("id"), cell.get("metadata")
     made = {
@@ -97,38 +105,46 @@ def _plain(cell):
     return made
 
 
-def _joined(text):
+def _joined(text: Any) -> str:
     return "".join(map(str, text)) if isinstance(text, list) else str(text)
 
 
-def written(cells, key=None, base=None):
+def written(cells: list[Cell], key: ChapterKey | None = None, base: list[Cell] | None = None) -> list[int]:
     """The positions of the cells that hold something that a learner wrote: own cells, changed ones, answers. key: the
     chapter's key, or None. base: the cells of the lesson that they were made from, or None where it is not known."""
     return _Match(base, cells, cleaned(cells, key) if base is None else base, key).mine_alone()
 
 
-def answers(cells, key, base=None):
+def answers(cells: list[Cell], key: ChapterKey, base: list[Cell] | None = None) -> dict[str, str]:
     """What a learner's cells answer: a dict from exercise to the text of the cell that is graded. Arguments as for
     `written`."""
     match = _Match(base, cells, cleaned(cells, key) if base is None else base, key)
-    pairs = [(_asked(match.new[match.slots[i]]), cells[i]["source"]) for i in match.answers]
+    pairs = [(number, cells[i]["source"]) for i, number in match.answers.items()]
     return {number: source for number, source in sorted(pairs) if not match.blank(number, source)}
 
 
-def cleaned(cells, key=None):
+def cleaned(cells: list[Cell], key: ChapterKey | None = None) -> list[Cell]:
     """The lesson that a learner's cells were made from, as far as they tell: with blank answers, and without the cells
     that hold something of the learner's."""
-    texts, stubs = [submission.as_read(cell) for cell in cells], {}
+    texts = [submission.as_read(cell) for cell in cells]
+    stubs: dict[int, Cell] = {}
     for number, one in (key.exercises if key else {}).items():
         if found := submission.locate(number, one.name, texts):
             course = {**_course(cells[found[0]]), "role": "answer", "exercise": number}
             metadata = {**cells[found[0]]["metadata"], "course": course}
-            blank = {"source": one.stub, "metadata": metadata, "outputs": [], "execution_count": None}
+            blank: Cell = {"source": one.stub, "metadata": metadata, "outputs": [], "execution_count": None}
             stubs[found[0]] = {**cells[found[0]], "id": submission.cell_id(number), **blank}
     return [stubs.get(i, cell) for i, cell in enumerate(cells) if i in stubs or is_lesson(cell)]
 
 
-def merge(base, mine, new, key=None, metadata=None, new_metadata=None):
+def merge(
+    base: list[Cell] | None,
+    mine: list[Cell],
+    new: list[Cell],
+    key: ChapterKey | None = None,
+    metadata: dict[str, Any] | None = None,
+    new_metadata: dict[str, Any] | None = None,
+) -> Merged:
     """Bring the lesson's cells `new` under what a learner wrote in `mine`, and say what that changed: a Merged.
 
     base: the cells of the lesson that `mine` was made from, or None where that is not known. All three are as `plain`
@@ -137,43 +153,47 @@ def merge(base, mine, new, key=None, metadata=None, new_metadata=None):
     """
     match = _Match(base, mine, new, key)
     result = match.result()
-    notebook = {
+    notebook: Notebook = {
         "cells": _with_ids(result, new),
         "metadata": {**(new_metadata or {}), **(metadata or {})},
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    if "course" in (new_metadata or {}):
+    if new_metadata and "course" in new_metadata:
         notebook["metadata"]["course"] = new_metadata["course"]
-    merged = Merged(_valid(notebook), **match.counts())
+    merged = match.merged(_valid(notebook))
     _hold(match, merged.notebook["cells"])
     return merged
 
 
 class _Match:
     """Which cell corresponds to which, by position. slots: from `mine` to `new`. origins: from `mine` to `base`. after:
-    from `base` to `new`. answers: those of `mine` that are graded. copies: by their place in `new`, others of `mine`
-    for the same exercise. within: cells of `new` that the learner has joined to another one. dropped: cells of `mine`
-    that are the lesson's and no longer in it."""
+    from `base` to `new`. answers: those of `mine` that are graded, and the exercise of each. copies: by their place in
+    `new`, others of `mine` for the same exercise. within: cells of `new` that the learner has joined to another one.
+    dropped: cells of `mine` that are the lesson's and no longer in it."""
 
-    def __init__(self, base, mine, new, key):
+    def __init__(self, base: list[Cell] | None, mine: list[Cell], new: list[Cell], key: ChapterKey | None) -> None:
         self.mine, self.new, self.exercises = mine, new, key.exercises if key else {}
         self.lesson = {_number(cell): j for j, cell in enumerate(new) if _number(cell)}
         self.known = base is not None
-        self.slots, self.copies, self.answers, self.within = {}, {}, set(), set()
+        self.slots: dict[int, int] = {}
+        self.copies: dict[int, list[int]] = {}
+        self.answers: dict[int, str] = {}
+        self.within: set[int] = set()
         self.base = [] if base is None else base
         self.stubs = {n: [one.stub, *self._stubs(n)] for n, one in self.exercises.items()}
         self._answers()
         if base is None:
             self.base = self._rebuilt()
         self.after = _aligned(self.base, new)
-        self.origins, self.dropped = {}, set()
+        self.origins: dict[int, int] = {}
+        self.dropped: set[int] = set()
         self._lesson_cells()
 
-    def _stubs(self, number):
+    def _stubs(self, number: str) -> list[str]:
         return [cell["source"] for cell in [*self.base, *self.new] if _number(cell) == number]
 
-    def _answers(self):
+    def _answers(self) -> None:
         """Find the cell of each exercise as the grader does; other cells with its line keep their place above it."""
         cells = [submission.as_read(cell) for cell in self.mine]
         for number, one in self.exercises.items():
@@ -186,12 +206,12 @@ class _Match:
                 self.within.add(self.lesson[number])
                 continue
             self.slots[chosen] = self.lesson[number]
-            self.answers.add(chosen)
+            self.answers[chosen] = number
             for i in found:
                 if i != chosen and i not in self.slots:
                     self.copies.setdefault(self.lesson[number], []).append(i)
 
-    def blank(self, number, source):
+    def blank(self, number: str, source: str) -> bool:
         """Whether nothing is written in an answer cell."""
         stubs = self.stubs[number]
         if not source.strip() or untouched(source, "") and _comments(source) <= set().union(*map(_comments, stubs)):
@@ -200,10 +220,10 @@ class _Match:
             return True
         return not self.known and _is_open(source, stubs)
 
-    def _rebuilt(self):
+    def _rebuilt(self) -> list[Cell]:
         """The base, as far as the learner's copy itself tells."""
         by_id = {cell["id"]: cell for cell in self.new if cell["id"]}
-        found = []
+        found: list[Cell] = []
         for i, cell in enumerate(self.mine):
             if i in self.answers:
                 continue
@@ -214,13 +234,13 @@ class _Match:
                 found.append({**by_id[cell["id"]], "outputs": None})
         return found
 
-    def _lesson_cells(self):
+    def _lesson_cells(self) -> None:
         others = [i for i in range(len(self.mine)) if i not in self.answers and i not in sum(self.copies.values(), [])]
-        used = set()
+        used: set[int] = set()
 
-        def claim(i, test):
+        def claim(i: int, test: Callable[[Cell, Cell], bool]) -> None:
             for b, cell in enumerate(self.base):
-                if b not in used and cell["cell_type"] == self.mine[i]["cell_type"] and test(cell):
+                if b not in used and cell["cell_type"] == self.mine[i]["cell_type"] and test(cell, self.mine[i]):
                     used.add(b)
                     self.origins[i] = b
                     return
@@ -228,13 +248,13 @@ class _Match:
         # The id tells first; of two cells with one id, the one that is as it was.
         for i in others:
             if self.mine[i]["id"]:
-                claim(i, lambda c, m=self.mine[i]: c["id"] == m["id"] and _same(c, m))
+                claim(i, lambda c, m: c["id"] == m["id"] and _same(c, m))
         for i in others:
             if i not in self.origins and self.mine[i]["id"]:
-                claim(i, lambda c, m=self.mine[i]: c["id"] == m["id"] and not _number(c))
+                claim(i, lambda c, m: c["id"] == m["id"] and not _number(c))
         for i in others:
             if i not in self.origins and self.mine[i]["source"].strip():
-                claim(i, lambda c, m=self.mine[i]: _same(c, m))
+                claim(i, _same)
         for i, b in self.origins.items():
             j = self.after.get(b)
             if j is not None and j not in self.slots.values():
@@ -258,7 +278,7 @@ class _Match:
 
         self._without_ids()
 
-    def _without_ids(self):
+    def _without_ids(self) -> None:
         """Where neither an id nor a base tells, a cell that is like one of the lesson may be an earlier state of it. It
         stands above that one, so that what follows meets the lesson."""
         edges = [(-1, -1), *_increasing(sorted(self.slots.items())), (len(self.mine), len(self.new))]
@@ -275,27 +295,29 @@ class _Match:
                             free = [k for k in free if k > j]
                             break
 
-    def edited(self, i):
+    def edited(self, i: int) -> bool:
         """Whether a cell in a slot is the lesson's and the learner changed it."""
         if i in self.answers or not self.mine[i]["source"].strip():
             return False
         before = self.base[self.origins[i]] if i in self.origins else self.new[self.slots[i]]
         return not _same(self.mine[i], before)
 
-    def own(self):
+    def own(self) -> list[int]:
         """The positions of the learner's own cells."""
         return [i for i in range(len(self.mine)) if i not in self.slots and i not in self.dropped]
 
-    def mine_alone(self):
+    def mine_alone(self) -> list[int]:
         """The positions of all cells that hold something that the learner wrote."""
-        answered = [i for i in self.answers if not self.blank(_asked(self.new[self.slots[i]]), self.mine[i]["source"])]
+        answered = [i for i, number in self.answers.items() if not self.blank(number, self.mine[i]["source"])]
         edited = [i for i in self.slots if self.edited(i)]
         own = [i for i in self.own() if not (_is_note(self.mine[i]) and is_lesson(self.mine[i]))]
         return sorted({*answered, *edited, *own})
 
-    def result(self):
+    def result(self) -> list[Cell]:
         """The cells of the merged notebook; those of the learner's own, and both versions of a cell, without an id."""
-        behind, at, above = {None: []}, None, {}
+        behind: dict[int | None, list[int]] = {None: []}
+        above: dict[int, list[int]] = {}
+        at = None
         copies = {i: j for j, found in self.copies.items() for i in found}
         for i in range(len(self.mine)):
             if i in copies:
@@ -306,7 +328,8 @@ class _Match:
                 behind.setdefault(at, []).append(i)
         came = {j: i for i, j in self.slots.items()}
         cells = [self._own(i) for i in behind[None]]
-        self.both, self.asked = 0, []
+        self.both = 0
+        self.asked: list[str] = []
         for j in range(len(self.new)):
             cells += [self._own(i) for i in above.get(j, [])]
             if j not in self.within:
@@ -316,7 +339,7 @@ class _Match:
         old = [c for c in cells if c.get("own") and _is_note(c) and is_lesson(c) and _asked(c) in self.asked]
         return [cell for cell in cells if not any(cell is one for one in old)]
 
-    def _own(self, i):
+    def _own(self, i: int) -> Cell:
         cell = copy.deepcopy(self.mine[i])
         if not _is_note(cell):  # a copy of a cell of the lesson is a cell like any other
             for name in ("course", "nbgrader"):
@@ -324,14 +347,14 @@ class _Match:
         cell["own"] = True
         return cell
 
-    def _made(self, j, i):
+    def _made(self, j: int, i: int | None) -> list[Cell]:
         """The cells that stand for cell j of the new lesson, the learner's cell i being it, or none."""
         cell = copy.deepcopy(self.new[j])
         if i is None:
             return [cell]
         mine = self.mine[i]
         if i in self.answers:
-            number = _asked(cell)
+            number = self.answers[i]
             if self.blank(number, mine["source"]):
                 return [self._with_outputs(cell, mine, None)]
             kept = self._in_place(cell, mine)
@@ -348,12 +371,12 @@ class _Match:
         self.both += 1
         return [_note(BOTH), self._own(i), cell]
 
-    def _in_place(self, cell, mine):
+    def _in_place(self, cell: Cell, mine: Cell) -> Cell:
         """The learner's version of a cell of the lesson."""
         kept = {**copy.deepcopy(mine), "id": cell["id"], "cell_type": cell["cell_type"]}
         return {**kept, "metadata": {**mine["metadata"], **cell["metadata"]}}
 
-    def _with_outputs(self, cell, mine, before):
+    def _with_outputs(self, cell: Cell, mine: Cell, before: Cell | None) -> Cell:
         """The lesson's cell with the learner's outputs, where the code is the same and they are not the lesson's."""
         if cell["cell_type"] != "code" or not _same(cell, mine):
             return cell
@@ -363,33 +386,30 @@ class _Match:
             return cell
         return {**cell, "outputs": mine["outputs"], "execution_count": mine["execution_count"]}
 
-    def counts(self):
-        """What the fields of Merged say, the notebook apart."""
+    def merged(self, notebook: Notebook) -> Merged:
+        """What came of it, after `result`. notebook: made of that."""
         met = set(self.after.values()) | set(self.slots.values())
-        answered = [
-            _asked(self.new[self.slots[i]])
-            for i in sorted(self.answers)
-            if not self.blank(_asked(self.new[self.slots[i]]), self.mine[i]["source"])
-        ]
+        answered = [number for i, number in self.answers.items() if not self.blank(number, self.mine[i]["source"])]
         own = [i for i in self.own() if not _is_note(self.mine[i])]
-        return {
-            "new": len(self.new) - len(met),
-            "changed": sum(not _same(self.base[b], self.new[j]) for b, j in self.after.items()),
-            "gone": len(self.base) - len(self.after),
-            "answers": sorted(answered, key=lambda number: [int(part) for part in number.split(".")]),
-            "own": len(own),
-            "edited": sum(self.edited(i) for i in self.slots),
-            "both": self.both,
-            "asked": self.asked,
-        }
+        return Merged(
+            notebook,
+            new=len(self.new) - len(met),
+            changed=sum(not _same(self.base[b], self.new[j]) for b, j in self.after.items()),
+            gone=len(self.base) - len(self.after),
+            answers=sorted(answered, key=lambda number: [int(part) for part in number.split(".")]),
+            own=len(own),
+            edited=sum(self.edited(i) for i in self.slots),
+            both=self.both,
+            asked=self.asked,
+        )
 
 
-def _aligned(base, new):
+def _aligned(base: list[Cell], new: list[Cell]) -> dict[int, int]:
     """Which cell of the new lesson each of the base's has become: a dict of positions. By exercise, by id, by text, and
     between two cells that correspond by likeness."""
-    found = {}
+    found: dict[int, int] = {}
 
-    def pair(test):
+    def pair(test: Callable[[Cell, Cell], bool]) -> None:
         taken = set(found.values())
         for b, cell in enumerate(base):
             if b not in found:
@@ -417,59 +437,59 @@ def _aligned(base, new):
     return found
 
 
-def _increasing(pairs):
+def _increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """A longest run of pairs, sorted by their firsts, whose seconds rise too."""
-    best = []  # by length: the last pairs of runs, each with the run before it
+    best: list[list[tuple[int, int]]] = []  # by length: the last pairs of runs, each with the run before it
     for pair in pairs:
-        before = max((run for run in best if run[-1][1] < pair[1]), key=len, default=[])
-        best.append([*before, pair])
+        before = max((run for run in best if run[-1][1] < pair[1]), key=len, default=None)
+        best.append([*(before or []), pair])
     return max(best, key=len, default=[])
 
 
-def _alike(one, other):
+def _alike(one: str, other: str) -> bool:
     matcher = difflib.SequenceMatcher(None, WORD.findall(one), WORD.findall(other), autojunk=False)
     return matcher.real_quick_ratio() >= ALIKE and matcher.quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE
 
 
-def _same(one, other):
-    return one["cell_type"] == other["cell_type"] and one["source"].strip() == other["source"].strip()
+def _same(one: Cell, other: Cell) -> bool:
+    return bool(one["cell_type"] == other["cell_type"] and one["source"].strip() == other["source"].strip())
 
 
-def _number(cell):
+def _number(cell: Cell) -> str | None:
     """The exercise whose answer cell a lesson's cell is, or None."""
     return _asked(cell) if _course(cell).get("role") == "answer" else None
 
 
-def _asked(cell):
+def _asked(cell: Cell) -> str | None:
     """The exercise that a cell of ours belongs to, or None."""
     return _course(cell).get("exercise")
 
 
-def _course(cell):
+def _course(cell: Cell) -> dict[str, Any]:
     """What the build says of a cell in its metadata: a dict."""
     course = cell["metadata"].get("course")
     return course if isinstance(course, dict) else {}
 
 
-def digest(source):
+def digest(source: str) -> str:
     """The id that the build gives to a cell with this text, and the form of all such ids."""
     return hashlib.sha1(source.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:10]
 
 
-def _is_digest(name):
+def _is_digest(name: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{10}(-\d+)?", name) is not None
 
 
-def is_lesson(cell):
+def is_lesson(cell: Cell) -> bool:
     """Whether a cell is, letter by letter, one that the build made, of whatever state of the course: its id says so."""
     name, source = cell["id"], cell["source"]
     if _is_digest(name) or name.startswith("note-"):
-        return name.removeprefix("note-").split("-")[0] == digest(source)
+        return bool(name.removeprefix("note-").split("-")[0] == digest(source))
     kind = "check" if name.startswith("check-") else "question" if name.startswith("question-") else name
     return kind in FIXED and re.fullmatch(FIXED[kind], source.strip()) is not None
 
 
-def _is_open(source, stubs):
+def _is_open(source: str, stubs: list[str]) -> bool:
     """Whether an answer cell of an earlier lesson is still blank: nothing but a docstring and what the build put in."""
     try:
         body = ast.parse(source).body
@@ -489,17 +509,17 @@ def _is_open(source, stubs):
     return True
 
 
-def _raises(node):
+def _raises(node: ast.AST) -> bool:
     return isinstance(node, ast.Raise) and ast.unparse(node) == OPEN_BODY[1]
 
 
-def _comments(source):
+def _comments(source: str) -> set[str]:
     """The comments of a cell, its exercise's line apart, as far as they stand on lines of their own."""
     lines = (line.strip() for line in source.splitlines())
     return {line for line in lines if line.startswith("#") and not EXERCISE.match(line)}
 
 
-def _outputs(cell):
+def _outputs(cell: Cell) -> str:
     """The outputs of a cell as one text that is the same whichever editor saved them."""
     made = []
     for output in cell["outputs"]:
@@ -522,16 +542,16 @@ ASKED = (
 )
 
 
-def _note(text, number=None):
+def _note(text: str, number: str | None = None) -> Cell:
     course = {"role": "note"} | ({"exercise": number} if number else {})
     return {"cell_type": "markdown", "id": f"note-{digest(text)}", "metadata": {"course": course}, "source": text}
 
 
-def _is_note(cell):
+def _is_note(cell: Cell) -> bool:
     return _course(cell).get("role") == "note"
 
 
-def _with_ids(cells, new):
+def _with_ids(cells: list[Cell], new: list[Cell]) -> list[Cell]:
     """The cells with ids that are valid and each given once: the lesson's own stay."""
     taken, made = {cell["id"] for cell in new}, []
     for cell in cells:
@@ -548,21 +568,22 @@ def _with_ids(cells, new):
 
 
 @functools.cache
-def _validator():
+def _validator() -> Callable[[Notebook], object]:
     """A function that raises JsonSchemaValueException for what is no notebook of format 4.5. Made of nbformat's schema,
     and without nbformat, which takes seconds to import."""
     import fastjsonschema
 
-    folder = Path(importlib.util.find_spec("nbformat").origin).parent
+    found = importlib.util.find_spec("nbformat")
+    folder = Path((found and found.origin) or "").parent
     schema = (folder / "v4" / "nbformat.v4.5.schema.json").read_text(encoding="utf-8")
     return fastjsonschema.compile(json.loads(schema))
 
 
-def _valid(notebook):
+def _valid(notebook: Notebook) -> Notebook:
     """The notebook, valid: whatever in a cell is against the format is left out, its text never."""
     from fastjsonschema import JsonSchemaException
 
-    def sound(cells):
+    def sound(cells: list[Cell]) -> bool:
         try:
             _validator()({**notebook, "cells": cells})
         except JsonSchemaException:
@@ -592,7 +613,7 @@ def _valid(notebook):
     return {**notebook, "cells": cells}
 
 
-def _hold(match, cells):
+def _hold(match: _Match, cells: list[Cell]) -> None:
     """Raise MergeError where a text of the learner's is not in the result, or another answer would be graded."""
     have = Counter((cell["cell_type"], cell["source"].strip()) for cell in cells)
     for i in match.mine_alone():
@@ -603,8 +624,7 @@ def _hold(match, cells):
             raise MergeError(f"the cell that begins with {text.splitlines()[0][:60]!r} would be lost")
         have[kind, text] -= 1
     texts = [submission.as_read(cell) for cell in cells]
-    for i in match.answers:
-        number = _asked(match.new[match.slots[i]])
+    for i, number in match.answers.items():
         if not match.blank(number, match.mine[i]["source"]):
             one = match.exercises[number]
             graded = submission.find_answers(texts, {number: one})[number].source

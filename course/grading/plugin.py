@@ -12,11 +12,15 @@ import subprocess
 import tempfile
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Empty
+from typing import Any, NoReturn
 
 import nbval.plugin as nbval
+import pytest
+from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kernel
 
 from course.exercises import keys
@@ -61,17 +65,33 @@ class Verdict:
     of: int
     seconds: float
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check's run says of an answer. state, message, hint: as in Verdict."""
+
+    state: str
+    message: str = ""
+    hint: str = ""
 
 
 class WatchedKernel(RunningKernel):
     """nbval's kernel, which also notices at once that the process has died, stops a flood of output, keeps deadlines
     whatever the process sends meanwhile, and gives messages whose parts are of the kinds that they should be."""
 
-    deadline = None  # of the cell that runs, on the monotonic clock
+    deadline: float | None = None  # of the cell that runs, on the monotonic clock
 
-    def __init__(self, name, folder, environment, startup_timeout=60, limit=None):
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        environment: dict[str, str],
+        startup_timeout: float = 60,
+        limit: int | None = None,
+    ) -> None:
         """name: of a kernel that Jupyter knows. folder: where it runs. environment: its variables. limit: the bytes
         that a cell may send."""
         self.prepare(limit)
@@ -80,10 +100,12 @@ class WatchedKernel(RunningKernel):
         )
         self._ensure_iopub_up()
 
-    def prepare(self, limit):
-        self.limit, self.bytes, self.reply, self.read = limit, 0, {}, deque()
+    def prepare(self, limit: int | None) -> None:
+        self.limit, self.bytes = limit, 0
+        self.reply: dict[str, Any] = {}
+        self.read: deque[dict[str, Any]] = deque()
 
-    def await_reply(self, msg_id, timeout=None):
+    def await_reply(self, msg_id: str, timeout: float | None = None) -> None:
         """Wait for the reply to a request; raises Empty after `timeout` seconds and KernelGone on a dead kernel."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while deadline is None or time.monotonic() < deadline:
@@ -104,7 +126,7 @@ class WatchedKernel(RunningKernel):
                     break
         raise Empty
 
-    def get_message(self, stream, timeout=None):
+    def get_message(self, stream: str, timeout: float | None = None) -> dict[str, Any]:
         if self.read and stream == "iopub":
             return self.read.popleft()
         if self.deadline is not None:
@@ -115,7 +137,7 @@ class WatchedKernel(RunningKernel):
         # nbval's own method formats every message for a log that nobody reads, which takes seconds for a large one.
         return self.next_output(timeout) if stream == "iopub" else self.kc.get_shell_msg(timeout=timeout)
 
-    def next_output(self, timeout):
+    def next_output(self, timeout: float | None) -> dict[str, Any]:
         """The next message about what a cell does. Raises Empty, and Flood where the cell has sent too much."""
         message = self.kc.get_iopub_msg(timeout=timeout)
         self.bytes += MESSAGE_BYTES + len(str(message["content"])) + sum(map(len, message["buffers"]))
@@ -125,21 +147,21 @@ class WatchedKernel(RunningKernel):
         message["content"] = tidy(message["msg_type"], message["content"])
         return message
 
-    def why_ended(self):
+    def why_ended(self) -> str:
         """Why the process is gone, as far as one can tell."""
         return PROCESS_ENDED
 
-    def execute_silently(self, code, seconds=CELL_SECONDS):
+    def execute_silently(self, code: str, seconds: float = CELL_SECONDS) -> None:
         """Run code that is not a cell's, and wait for it; raises RuntimeError where it fails."""
         self.await_reply(self.kc.execute(code, silent=True, store_history=False), timeout=seconds)
         if self.reply.get("status") != "ok":
             raise RuntimeError(f"the grader's own code failed: {self.reply.get('ename')}: {self.reply.get('evalue')}")
 
 
-def tidy(kind, content):
+def tidy(kind: str, content: Any) -> Any:
     """The content of a message with texts where texts belong, for an answer may send what it likes."""
 
-    def text(name):
+    def text(name: str) -> str:
         return str(content.get(name, ""))
 
     content = content if isinstance(content, dict) else {}
@@ -163,13 +185,15 @@ def tidy(kind, content):
 class CourseNotebook(nbval.IPyNbFile):
     """A notebook of the course, with items named after what their cells promise, run by this environment's Python."""
 
-    limit = spare = None
+    kernel: WatchedKernel
+    limit: int | None = None
+    spare: tempfile.TemporaryDirectory[str] | None = None
 
-    def setup(self):
+    def setup(self) -> None:
         self.setup_sanitize_files()
         self.start_kernel()
 
-    def start_kernel(self):
+    def start_kernel(self) -> None:
         """Start this environment's own Python as kernel, whatever kernels the notebook or the user names, and without
         the user's settings of IPython."""
         option = self.config.option
@@ -188,21 +212,21 @@ class CourseNotebook(nbval.IPyNbFile):
             self.limit,
         )
 
-    def folder(self):
+    def folder(self) -> Path:
         """Where the kernel runs."""
         return self.path.parent
 
-    def teardown(self):
+    def teardown(self) -> None:
         super().teardown()
         if self.spare is not None:
             self.spare.cleanup()
             self.spare = None
 
-    def collect(self):
+    def collect(self) -> "Iterator[CourseCell]":
         for item in super().collect():
             yield self.item(item)
 
-    def item(self, item, kind=None):
+    def item(self, item: nbval.IPyNbCell, kind: "type[CourseCell] | None" = None) -> "CourseCell":
         """nbval's item under the name of its cell."""
         return (kind or CourseCell).from_parent(
             self, name=item_name(item.cell, item.cell_num), cell_num=item.cell_num, cell=item.cell, options=item.options
@@ -212,10 +236,12 @@ class CourseNotebook(nbval.IPyNbFile):
 class CourseCell(nbval.IPyNbCell):
     """A cell of a notebook of the course."""
 
-    def reportinfo(self):
+    parent: CourseNotebook
+
+    def reportinfo(self) -> tuple[Path, None, str]:
         return self.path, None, f"{self.path.name}: {self.name}"
 
-    def repr_failure(self, excinfo):
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         if excinfo.errisinstance(KernelGone):
             return f"{self.name}: {excinfo.value}"
         return super().repr_failure(excinfo)
@@ -229,10 +255,20 @@ class GradedNotebook(CourseNotebook):
     """
 
     limit = CELL_BYTES
-    notebook, broken = None, ""
-    cell_kind = property(lambda self: GradedCell)
+    notebook: Path | None = None
+    broken = ""
+    answers: dict[str, submission.Answer]
+    submitted: list[submission.Cell]
+    crashes: dict[str, str]
+    stubs: dict[str, str]
+    definitions: list[str]
 
-    def collect(self):
+    @property
+    def cell_kind(self) -> "type[GradedCell]":
+        """The class of its items."""
+        return GradedCell
+
+    def collect(self) -> "Iterator[CourseCell]":
         try:
             assembly = self.assembly()
         except (submission.BadNotebook, keys.BadKey) as error:
@@ -248,20 +284,22 @@ class GradedNotebook(CourseNotebook):
         finally:
             nbval.nbformat.read = read
 
-    def assembly(self):
+    def assembly(self) -> submission.Assembly:
         """What is run: the key's definitions and checks, with the learner's answers between them."""
         path = self.notebook or self.path
-        if submission.chapter_of(path) is None:
+        chapter = submission.chapter_of(path)
+        if chapter is None:
             raise submission.BadNotebook(f"{path.name}: {submission.NO_CHAPTER}")
-        return submission.assemble(keys.load(submission.chapter_of(path)), submission.read_cells(path))
+        return submission.assemble(keys.load(chapter), submission.read_cells(path))
 
-    def folder(self):
+    def folder(self) -> Path:
         # An empty one: a keras.py, a settings file or data beside the notebook are not there in a class either.
+        assert self.spare is not None  # since the kernel is started
         folder = Path(self.spare.name) / "empty"
         folder.mkdir(exist_ok=True)
         return folder
 
-    def fresh_kernel(self):
+    def fresh_kernel(self) -> None:
         """After an answer has spoilt the kernel: a new one, with the definitions run again."""
         with contextlib.suppress(AttributeError, RuntimeError):  # nbval may have stopped it already
             self.kernel.stop()
@@ -275,16 +313,19 @@ class GradedNotebook(CourseNotebook):
 class GradedCell(CourseCell):
     """A cell of an assembled notebook: the definitions, an answer or a check."""
 
-    def __init__(self, *args, **kwargs):
+    parent: GradedNotebook
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.role = self.cell.metadata["course"]["role"]
         self.exercise = self.cell.metadata["course"].get("exercise")
-        self.verdict, self.test_outputs = None, []
+        self.verdict: Verdict | None = None
+        self.test_outputs = []
         # What an answer says of itself must not steer nbval: no skipping, no excused exceptions.
         if self.role == "answer":
             self.options.clear()
 
-    def runtest(self):
+    def runtest(self) -> None:
         began, option = time.monotonic(), self.config.option
         asked = option.nbval_cell_timeout
         option.nbval_cell_timeout = self.cell_timeout(asked)
@@ -300,7 +341,7 @@ class GradedCell(CourseCell):
         finally:
             option.nbval_cell_timeout = asked
 
-    def run_definitions(self):
+    def run_definitions(self) -> None:
         """Run the lesson's definitions; where they fail, nothing after them can be judged."""
         try:
             super().runtest()
@@ -313,15 +354,15 @@ class GradedCell(CourseCell):
             )
             self.fail(self.parent.broken)
 
-    def cell_timeout(self, asked):
+    def cell_timeout(self, asked: float) -> float:
         """Seconds that this cell may take, where nbval was asked for `asked`."""
         return CELL_SECONDS if asked == NBVAL_SECONDS else asked
 
-    def too_long(self, seconds):
+    def too_long(self, seconds: float) -> str:
         """What is said of a cell that did not end in time."""
         return f"it did not end within {seconds:g} seconds"
 
-    def run_answer(self):
+    def run_answer(self) -> None:
         notebook, answer = self.parent, self.parent.answers[self.exercise]
         if answer.source is None:
             self.fail(answer.note)
@@ -331,57 +372,56 @@ class GradedCell(CourseCell):
             notebook.crashes[self.exercise] = self.explain(error)
             self.fail(notebook.crashes[self.exercise])
 
-    def run_check(self, began):
+    def run_check(self, began: float) -> None:
         notebook, answer = self.parent, self.parent.answers[self.exercise]
         crash = notebook.crashes.get(self.exercise, "")
-        result = {"state": "passed", "message": "", "hint": ""}
         if answer.source is None:
-            result |= {"state": "missing", "message": answer.note}
+            found = Finding("missing", answer.note)
         else:
             try:
                 self.run_cell()
-                result |= self.accept()
-                if crash and result["state"] == "passed":
-                    result |= {"state": "crashed", "message": f"the function is right, but its cell fails: {crash}"}
+                found = self.accept()
+                if crash and found.state == "passed":
+                    found = Finding("crashed", f"the function is right, but its cell fails: {crash}")
             except nbval.NbCellError as error:
-                state, message, hint = self.judge(error, crash)
-                result |= {"state": state, "message": message, "hint": hint}
-        if result["state"] != "passed" and self.is_untouched():  # such as code to mend, which is wrong as it stands
-            result = {"state": "open", "message": self.still_open(), "hint": ""}
-        if name := self.undefined_name(f"{crash}\n{result['message']}" if result["state"] != "passed" else ""):
+                found = self.judge(error, crash)
+        passed = found.state == "passed"
+        if not passed and self.is_untouched():  # such as code to mend, which is wrong as it stands
+            found = Finding("open", self.still_open())
+        if name := self.undefined_name("" if passed else f"{crash}\n{found.message}"):
             moved = submission.elsewhere(notebook.submitted, name, self.exercise)
             answer.note = "; ".join(note for note in (moved, answer.note) if note)
         of = self.cell.metadata["course"]["points"]
         self.verdict = Verdict(
             self.exercise,
-            **result,
+            **asdict(found),
             note=answer.note if answer.source is not None else "",
-            points=of if result["state"] == "passed" else 0,
+            points=of if passed else 0,
             of=of,
             seconds=round(time.monotonic() - began, 2),
         )
-        if result["state"] != "passed":
-            self.fail(result["message"] + (f"\n  note: {self.verdict.note}" if self.verdict.note else ""))
+        if not passed:
+            self.fail(found.message + (f"\n  note: {self.verdict.note}" if self.verdict.note else ""))
 
-    def is_untouched(self):
+    def is_untouched(self) -> bool:
         """Whether the answer is still what the learner was given, be it blank or code to mend."""
         stub = self.parent.stubs.get(self.exercise)
         source = self.parent.answers[self.exercise].source
-        return None not in (stub, source) and untouched(source, stub)
+        return stub is not None and source is not None and untouched(source, stub)
 
-    def still_open(self):
+    def still_open(self) -> str:
         return f"exercise {self.exercise} {OPEN} still open"
 
-    def undefined_name(self, said):
+    def undefined_name(self, said: str) -> str:
         """The name that an answer misses, by what was said of its failure; or ""."""
         found = re.search(r"NameError: name '(\w+)' is not defined", said)
         return found[1] if found else ""
 
-    def accept(self):
+    def accept(self) -> Finding:
         """What a check gives whose output nbval has found to be as in the reference."""
-        return {"message": self.cell.outputs[0].text.strip()}
+        return Finding("passed", self.cell.outputs[0].text.strip())
 
-    def run_cell(self):
+    def run_cell(self) -> None:
         """nbval's test of this cell; whatever spoils the kernel becomes an NbCellError, and the kernel a fresh one."""
         notebook = self.parent
         self.test_outputs, seconds = [], self.config.option.nbval_cell_timeout
@@ -414,7 +454,7 @@ class GradedCell(CourseCell):
             notebook.fresh_kernel()
             raise Ended(self.cell_num, str(error), self.cell.source) from None
 
-    def ready_kernel(self):
+    def ready_kernel(self) -> None:
         """Have the kernel as the lesson's definitions left it, a fresh one where an earlier answer has ended it."""
         notebook = self.parent
         try:
@@ -422,39 +462,39 @@ class GradedCell(CourseCell):
         except (RuntimeError, AttributeError, Empty, ValueError):  # dead, stopped by nbval, deaf, or talking nonsense
             notebook.fresh_kernel()
             if self.role == "check" and self.exercise not in notebook.crashes:
-                notebook.kernel.execute_silently(notebook.answers[self.exercise].source)
+                notebook.kernel.execute_silently(notebook.answers[self.exercise].source or "")
 
-    def judge(self, error, crash):
-        """(state, message, hint) of a check that did not pass."""
+    def judge(self, error: nbval.NbCellError, crash: str) -> Finding:
+        """The Finding of a check that did not pass."""
         if isinstance(error, TimedOut):
-            return "timeout", f"exercise {self.exercise} {FAILED} {error}", "is there a loop without an end?"
+            return Finding("timeout", f"exercise {self.exercise} {FAILED} {error}", "is there a loop without an end?")
         if isinstance(error, Ended):
-            return "crashed", f"exercise {self.exercise} {FAILED} {error}", ""
+            return Finding("crashed", f"exercise {self.exercise} {FAILED} {error}")
         shown = next((o for o in self.test_outputs if o.output_type == "error"), None)
         if crash and (shown is None or shown.ename != "Unsolved"):
             state = "timeout" if "did not end within" in crash else "crashed"
-            return state, f"exercise {self.exercise} {FAILED} its cell does not run: {crash}", ""
+            return Finding(state, f"exercise {self.exercise} {FAILED} its cell does not run: {crash}")
         if shown is None:
             printed = "".join(o.text for o in self.test_outputs if o.output_type == "stream")
             if printed.startswith(self.still_open()):
-                return "open", self.still_open(), ""
-            return "wrong", f"exercise {self.exercise} {FAILED} {error}", ""
+                return Finding("open", self.still_open())
+            return Finding("wrong", f"exercise {self.exercise} {FAILED} {error}")
         if shown.ename == "NameError":
-            return "missing", self.undefined(shown.evalue), ""
+            return Finding("missing", self.undefined(shown.evalue))
         if shown.ename != "Unsolved":
-            return "error", f"the check itself failed: {shown.ename}: {shown.evalue}", ""
+            return Finding("error", f"the check itself failed: {shown.ename}: {shown.evalue}")
         rest = shown.evalue.splitlines()[1:]
         hint = next((line.strip()[6:] for line in rest if line.strip().startswith("hint: ")), "")
         crashed = any(re.match(r" {4}line \d+ of ", line) for line in rest)
-        return "crashed" if crashed else "wrong", shown.evalue, hint
+        return Finding("crashed" if crashed else "wrong", shown.evalue, hint)
 
-    def undefined(self, said):
+    def undefined(self, said: str) -> str:
         name = defined_name(self.parent.answers[self.exercise].source or "")
         return f"exercise {self.exercise} {FAILED} {said}: keep the name that the exercise gives it" + (
             f" (the cell defines {name})" if name else ""
         )
 
-    def explain(self, error):
+    def explain(self, error: Exception) -> str:
         """An answer cell's failure in one line, with the line of the cell where it happened."""
         if isinstance(error, (TimedOut, Ended)):
             return str(error)
@@ -472,10 +512,10 @@ class GradedCell(CourseCell):
         beside = "; the files beside the notebook are not there when it is graded: write what it needs into the cell"
         return f"{shown.ename}: {said}{where}{beside if shown.ename == 'FileNotFoundError' else ''}"
 
-    def fail(self, message):
+    def fail(self, message: str) -> NoReturn:
         raise NotPassed(self.cell_num, message, self.cell.source)
 
-    def repr_failure(self, excinfo):
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         if excinfo.errisinstance(NotPassed):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
@@ -493,7 +533,7 @@ class TimedOut(nbval.NbCellError):
     """A cell that did not end in time."""
 
 
-def item_name(cell, number):
+def item_name(cell: NotebookNode, number: int) -> str:
     """What pytest calls a cell's item."""
     course = cell.metadata.get("course", {})
     kind = course.get("role", "cell")

@@ -3,9 +3,11 @@
 import json
 import time
 from pathlib import Path
+from typing import Any, NoReturn
 
 from course.exercises import keys, progress
 from course.exercises.cells import EXERCISE, defines, untouched
+from course.exercises.keys import ExerciseKey
 from course.files import write
 from course.grading import damage, submission
 
@@ -14,7 +16,7 @@ class ResetError(Exception):
     """An exercise that cannot be put back; the message says why and what to do. Nothing was changed."""
 
 
-def reset(path, number):
+def reset(path: Path | str, number: str) -> Path | None:
     """Put an exercise's blank cell back into a learner's notebook, which is replaced by rename.
 
     path: the notebook. number: such as "3.2". An answer cell that is gone, or was made a Markdown cell, comes back, and
@@ -23,7 +25,7 @@ def reset(path, number):
     """
     path = Path(path)
 
-    def damaged(sentence):
+    def damaged(sentence: str) -> NoReturn:
         raise ResetError(f"{path.name} is damaged and stays as it is: {sentence}. Mend it, or {damage.AGAIN}")
 
     try:
@@ -61,7 +63,7 @@ def reset(path, number):
     return kept
 
 
-def _answers(cells, key):
+def _answers(cells: list[Any], key: ExerciseKey) -> list[int]:
     """The positions of the cells that are an exercise's answer: the code cells that begin with its line; else one that
     holds it; else the one with its id; else a Markdown cell that was one of these. Notes that name it are none."""
     number = key.number
@@ -76,34 +78,34 @@ def _answers(cells, key):
     )
 
 
-def _begins(source, number):
+def _begins(source: str, number: str) -> bool:
     """Whether a cell's source begins with an exercise's line."""
     found = EXERCISE.match(source.lstrip())
-    return bool(found) and found[1] == number
+    return found is not None and found[1] == number
 
 
-def _is_check(cell, number):
+def _is_check(cell: Any, number: str) -> bool:
     """Whether a cell checks an exercise."""
     kind, source, _ = submission.as_read(cell) if isinstance(cell, dict) else ("", "", ())
     return kind == "code" and f'check("{number}"' in source
 
 
-def _cell(number, role, taken):
+def _cell(number: str, role: str, taken: set[Any]) -> dict[str, Any]:
     """A new cell for an exercise. taken: the ids of the other cells."""
-    metadata = {"course": {"role": role, "exercise": number}}
+    metadata: dict[str, Any] = {"course": {"role": role, "exercise": number}}
     if role == "check":
         metadata["tags"] = ["nbval-check-output", "raises-exception"]
     name = submission.cell_id(number, "exercise" if role == "answer" else role)
     return {"id": name if name not in taken else f"{name}-again", "metadata": metadata}
 
 
-def _make_code(cell, source):
+def _make_code(cell: dict[str, Any], source: str) -> None:
     """Have a cell hold this code, and no output."""
     cell |= {"cell_type": "code", "source": source.splitlines(keepends=True), "outputs": [], "execution_count": None}
     cell.pop("attachments", None)  # of a Markdown cell
 
 
-def _number_of_format(notebook):
+def _number_of_format(notebook: dict[str, Any]) -> None:
     """Cells may have ids from nbformat 4.5 on: take those of ours out of an older notebook."""
     if (notebook.get("nbformat"), notebook.get("nbformat_minor", 0)) < (4, 5):
         for cell in notebook["cells"]:
@@ -111,7 +113,7 @@ def _number_of_format(notebook):
                 cell.pop("id", None)
 
 
-def _keep(path, number, sources):
+def _keep(path: Path, number: str, sources: list[str]) -> Path:
     """Write what an exercise's cells held to a dated file beside the progress; its path. Raises ResetError."""
     place = progress.place(path.parent)
     folder = (place.parent if place else path.parent) / "backup"
@@ -119,8 +121,10 @@ def _keep(path, number, sources):
     names = (f"{number}-{stamp}{f'-{n}' if n else ''}.py" for n in range(100))
     kept = next((folder / name for name in names if not (folder / name).exists()), None)
     try:
+        if kept is None:
+            raise FileExistsError("there are a hundred of this second")
         write(kept, "\n\n\n".join(source.rstrip("\n") for source in sources) + "\n")
-    except (OSError, TypeError) as error:
+    except OSError as error:
         why = getattr(error, "strerror", None) or error
         raise ResetError(
             f"what is there now cannot be kept in {folder} ({why}), so exercise {number} is left as it is"

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ PLUGINS = ["nbval.plugin", "no:cacheprovider", "no:unraisableexception", "no:thr
 ARGUMENTS = ["-q", "--nbval-lax", "--noconftest", "-c", os.devnull, *(f"-p{name}" for name in PLUGINS)]
 
 
-def run(collector, *more, prefix="course-"):
+def run(collector: object, *more: str, prefix: str = "course-") -> str:
     """Run what a plugin collects, in this process; returns what pytest printed.
 
     collector: a pytest plugin whose `pytest_collect_file` makes the notebook. more: further arguments. prefix: of a
@@ -30,7 +31,7 @@ def run(collector, *more, prefix="course-"):
 
 
 @contextlib.contextmanager
-def _own_settings():
+def _own_settings() -> Iterator[None]:
     """Within it, pytest finds no variable of the user's, and loads no plugin that it is not told of."""
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_")}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"

@@ -7,12 +7,18 @@ be compared with itself. `assemble` takes only the answer cells; everything else
 import contextlib
 import re
 from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course.exercises.cells import EXERCISE, MOST_LETTERS, compiles, defines, names_made, naming, untouched
 from course.exercises.judging import PASSED
+from course.exercises.keys import ChapterKey, ExerciseKey
 from course.grading import damage
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 IMPORT = re.compile(r"^[ \t]*(from|import) course\b", re.MULTILINE)
 NO_CHAPTER = (
@@ -24,8 +30,19 @@ SIZE_LIMIT = 50 * 2**20  # bytes; a chapter with every figure in it is under 2 M
 MOST_CELLS = 50_000  # a chapter has about 150
 
 
+Located = tuple[int, str, set[str]]  # position, source, ids
+
+
 class BadNotebook(Exception):
     """A file that cannot be graded; the message says what is wrong with it and what to do."""
+
+
+class Cell(NamedTuple):
+    """A cell of a learner's notebook. kind: "code", "markdown" or what stands there. ids: all that it is known by."""
+
+    kind: str
+    source: str
+    ids: set[str]
 
 
 @dataclass
@@ -42,13 +59,13 @@ class Assembly:
     """A notebook to run: one cell of definitions, then each exercise's answer and check. answers: by exercise. cells:
     those of the submission, from `read_cells`. stubs: the blank answer cells, by exercise."""
 
-    notebook: object
-    answers: dict = field(default_factory=dict)
-    cells: list = field(default_factory=list)
-    stubs: dict = field(default_factory=dict)
+    notebook: "NotebookNode"
+    answers: dict[str, Answer] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+    stubs: dict[str, str] = field(default_factory=dict)
 
 
-def read_notebook(path, note=lambda sentence: None):
+def read_notebook(path: Path | str, note: Callable[[str], None] = lambda sentence: None) -> dict[str, Any]:
     """A learner's notebook as a dict with a list of dicts, its "cells", whatever editor saved it.
 
     Read from the raw JSON, since a notebook library would rename duplicate ids and refuse what can still be read. note:
@@ -87,15 +104,15 @@ def read_notebook(path, note=lambda sentence: None):
     return raw | {"cells": [cell for cell in cells if isinstance(cell, dict)]}
 
 
-def read_cells(path, note=lambda sentence: None):
+def read_cells(path: Path | str, note: Callable[[str], None] = lambda sentence: None) -> list[Cell]:
     """The cells of a learner's notebook as `as_read` gives them. note: as of `read_notebook`. Raises BadNotebook."""
     return [as_read(cell) for cell in read_notebook(path, note)["cells"]]
 
 
-def as_read(cell):
-    """A cell, a dict as JSON gives it, as (kind, source, ids)."""
-    metadata = cell.get("metadata") if isinstance(cell.get("metadata"), dict) else {}
-    nbgrader = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
+def as_read(cell: dict[str, Any]) -> Cell:
+    """The Cell of a dict as JSON gives it."""
+    metadata = _dict(cell.get("metadata"))
+    nbgrader = _dict(metadata.get("nbgrader"))
     source = cell.get("source", cell.get("input", ""))
     source = "".join(part for part in source if isinstance(part, str)) if isinstance(source, list) else source
     source = source if isinstance(source, str) else ""
@@ -103,19 +120,24 @@ def as_read(cell):
     # Colab and VS Code drop the cell's id or keep it in the metadata; nbgrader's own name of the cell survives both.
     ids = {one for one in (cell.get("id"), metadata.get("id"), nbgrader.get("grade_id")) if isinstance(one, str)}
     kind = cell.get("cell_type")
-    return kind if isinstance(kind, str) else "", source, ids
+    return Cell(kind if isinstance(kind, str) else "", source, ids)
 
 
-def chapter_of(path):
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def chapter_of(path: Path) -> str | None:
     """The number of the chapter that a notebook is a copy of, such as "03", or None.
 
     It is known by its metadata, else by its exercises' lines, else by its name, wherever it lies.
     """
-    path, notebook = Path(path), {"cells": []}
+    path = Path(path)
+    notebook: dict[str, Any] = {"cells": []}
     with contextlib.suppress(BadNotebook):
         notebook = read_notebook(path)
     with contextlib.suppress(KeyError, TypeError):
-        number = notebook["metadata"]["course"]["chapter"]
+        number: str = notebook["metadata"]["course"]["chapter"]
         if re.fullmatch(r"\d\d", number):
             return number
     sources = [source for _, source, _ in map(as_read, notebook["cells"])]
@@ -127,7 +149,7 @@ def chapter_of(path):
     return f"{int(named[1]):02d}" if named else None
 
 
-def of_course(path):
+def of_course(path: Path) -> bool:
     """Whether a notebook is one of this course's, by what is in it: its metadata, or a cell that imports `course`. One
     that cannot be read may be."""
     try:
@@ -141,7 +163,7 @@ def of_course(path):
     return any(kind == "code" and IMPORT.search(source) for kind, source, _ in cells)
 
 
-def has_checks(path):
+def has_checks(path: Path) -> bool:
     """Whether a notebook of the course calls `check`, as a chapter's does; one that cannot be read may."""
     try:
         return any(kind == "code" and CHECK.search(source) for kind, source, _ in read_cells(path))
@@ -149,20 +171,20 @@ def has_checks(path):
         return True
 
 
-def find_answers(cells, wanted):
+def find_answers(cells: list[Cell], wanted: Mapping[str, ExerciseKey]) -> dict[str, Answer]:
     """The Answer to each exercise. cells: from `read_cells`. wanted: dict from exercise number to its key."""
     code = [(i, source, ids) for i, (kind, source, ids) in enumerate(cells) if kind == "code"]
     return {number: _find(number, one.name, one.stub, cells, code) for number, one in wanted.items()}
 
 
-def locate(number, name, cells):
+def locate(number: str, name: str, cells: list[Cell]) -> list[int]:
     """The positions of the cells that hold the answer to an exercise, which defines `name`: those with its line, or
     else with its id, or else those that define the name. cells: from `read_cells`."""
     code = [(i, source, ids) for i, (kind, source, ids) in enumerate(cells) if kind == "code"]
     return [i for i, _ in _locate(number, name, code)[0]]
 
 
-def _locate(number, name, code):
+def _locate(number: str, name: str, code: list[Located]) -> tuple[list[tuple[int, str]], str]:
     """The (position, source) of each cell, and a note."""
     found = [(i, source) for i, source, _ in code if _marked(source, number)]
     note = ""
@@ -176,11 +198,11 @@ def _locate(number, name, code):
     return found, note
 
 
-def _marked(source, number):
+def _marked(source: str, number: str) -> bool:
     return any(found[1] == number for found in EXERCISE.finditer(source))
 
 
-def _find(number, name, stub, cells, code):
+def _find(number: str, name: str, stub: str, cells: list[Cell], code: list[Located]) -> Answer:
     found, note = _locate(number, name, code)
     if not found:
         if any(kind != "code" and _marked(source, number) for kind, source, _ in cells):
@@ -199,7 +221,7 @@ def _find(number, name, stub, cells, code):
         return Answer(None, f"the cell of exercise {number} holds more than {MOST_LETTERS // 1000},000 characters")
     if len(found) > 1:
         note = f"exercise {number} stands in {len(found)} cells; the last one with an answer was graded"
-    following = cells[i + 1] if i + 1 < len(cells) else ("", "", set())
+    following = cells[i + 1] if i + 1 < len(cells) else Cell("", "", set())
     if not compiles(source) and following[0] == "code" and compiles(source + "\n" + following[1]):
         note = (
             f"the cell of exercise {number} looks split in two: select both cells and merge them with Shift+M "
@@ -208,7 +230,7 @@ def _find(number, name, stub, cells, code):
     return Answer(source, note)
 
 
-def _below(marked, name, code):
+def _below(marked: int, name: str, code: list[Located]) -> tuple[int, str] | None:
     """The (position, source) of the cell that answers below a marked one, which has nothing in it: the last one before
     the next exercise that defines `name`; or None."""
     found = None
@@ -220,7 +242,7 @@ def _below(marked, name, code):
     return found
 
 
-def assemble(key, submission, exercises=None):
+def assemble(key: ChapterKey, submission: list[Cell], exercises: Collection[str] | None = None) -> Assembly:
     """Put a learner's answers into a notebook made of the chapter's key.
 
     key: a ChapterKey; its answers are not looked at. submission: cells from `read_cells`. exercises: the numbers to
@@ -256,7 +278,7 @@ def assemble(key, submission, exercises=None):
     return Assembly(v4.new_notebook(cells=cells), answers, submission, stubs)
 
 
-def _leaned_on(key, answers, wanted):
+def _leaned_on(key: ChapterKey, answers: dict[str, Answer], wanted: set[str]) -> set[str]:
     """The exercises whose names stand in the answers to some later ones that are wanted, or in theirs."""
     found, names = set(), ""
     for number, one in reversed(key.exercises.items()):
@@ -267,18 +289,15 @@ def _leaned_on(key, answers, wanted):
     return found
 
 
-def answered(key, cells):
+def answered(key: ChapterKey, cells: list[Cell]) -> list[str]:
     """The exercises that a learner's notebook holds an answer to: their numbers. key: a ChapterKey. cells: from
     `read_cells`."""
     answers = find_answers(cells, key.exercises)
-    return [
-        number
-        for number, one in key.exercises.items()
-        if answers[number].source is not None and not untouched(answers[number].source, one.stub)
-    ]
+    given = {number: answer.source for number, answer in answers.items() if answer.source is not None}
+    return [number for number, source in given.items() if not untouched(source, key.exercises[number].stub)]
 
 
-def elsewhere(cells, name, number):
+def elsewhere(cells: list[Cell], name: str, number: str) -> str:
     """What to tell a learner whose answer to an exercise uses a name that another cell makes; "" where none does."""
     code = [(i, source) for i, (kind, source, _) in enumerate(cells, start=1) if kind == "code"]
     for position, source in naming(code, name):
@@ -292,11 +311,11 @@ def elsewhere(cells, name, number):
     return ""
 
 
-def _ordinal(n):
+def _ordinal(n: int) -> str:
     ending = "th" if n // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
     return f"{n}{ending}"
 
 
-def cell_id(number, kind="exercise"):
+def cell_id(number: str, kind: str = "exercise") -> str:
     """The id of an exercise's answer cell, or of its check, in every notebook of the course."""
     return f"{kind}-{number.replace('.', '-')}"

@@ -19,10 +19,13 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, NoReturn
 
 from course.exercises import keys
+from course.exercises.keys import ChapterKey
 from course.files import write
 from course.grading import damage, merging, submission
 from course.lesson import settings
@@ -53,16 +56,16 @@ class Report:
     """What was done to a folder. lines: in words. problems: what could not be done, in words. rewritten: the paths of
     notebooks that were there and now hold something else, which an editor that has one open does not know."""
 
-    lines: list = field(default_factory=list)
-    problems: list = field(default_factory=list)
-    rewritten: list = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    rewritten: list[Path] = field(default_factory=list)
 
-    def in_words(self):
+    def in_words(self) -> list[str]:
         """The lines, and what is to be done in an editor."""
         return [*self.lines, *([RELOAD] if self.rewritten else [])]
 
 
-def lessons():
+def lessons() -> list[Path]:
     """The paths of the lessons, the index and the glossary first. Raises WorkError where there are none."""
     folder = settings.lessons_folder()
     found = sorted(path for path in folder.glob("*.ipynb") if CHAPTER.fullmatch(path.name))
@@ -73,7 +76,7 @@ def lessons():
     return [*(folder / page for page in PAGES if (folder / page).exists()), *found]
 
 
-def lesson_of(number):
+def lesson_of(number: str) -> Path:
     """The path of a chapter's lesson. number: "03". Raises WorkError."""
     found = next((path for path in lessons() if path.name.startswith(f"{number}_")), None)
     if found is None:
@@ -81,13 +84,13 @@ def lesson_of(number):
     return found
 
 
-def key_of(path):
+def key_of(path: Path | str) -> ChapterKey | None:
     """The key of the chapter that a lesson is of; None for a page. Raises BadKey."""
     found = CHAPTER.fullmatch(Path(path).name)
     return keys.load(found[1]) if found else None
 
 
-def kept(folder, kind, name):
+def kept(folder: Path | str, kind: str, name: str) -> Path:
     """Where the course keeps something for a learner's folder. kind: "base", "before" or "backup"."""
     return Path(folder) / settings.KEPT / kind / name
 
@@ -95,7 +98,7 @@ def kept(folder, kind, name):
 # The lessons
 
 
-def pristine(path):
+def pristine(path: Path) -> bytes:
     """A lesson as the course has it, as bytes: the file; or, where that holds a learner's work, what git has of it, or
     the file without what is the learner's. Raises BadKey, without which an answer cannot be told from a blank."""
     data = path.read_bytes()
@@ -112,7 +115,7 @@ def pristine(path):
     return _text(raw).encode()
 
 
-def holds_work(path):
+def holds_work(path: Path) -> bool:
     """Whether the file of a lesson holds answers, changes or cells of a learner's. A file that is no notebook is one
     that somebody's editor has spoilt, and counts. Raises BadKey."""
     try:
@@ -121,12 +124,14 @@ def holds_work(path):
         return False
 
 
-_known = {}  # what `_holds_work` has found: a lesson is looked at more than once in a command
+_known: dict[
+    tuple[bytes, str, str | None], bool
+] = {}  # what `_holds_work` has found: a lesson is looked at more than once in a command
 
 
-def _holds_work(data, path):
+def _holds_work(data: bytes, path: Path) -> bool:
     key = key_of(path)
-    asked = hashlib.sha256(data).digest(), path.name, key and key.made_from
+    asked = hashlib.sha256(data).digest(), path.name, key.made_from if key else None
     if asked not in _known:
         try:
             _known[asked] = bool(merging.written(merging.plain(json.loads(data)), key))
@@ -135,7 +140,7 @@ def _holds_work(data, path):
     return _known[asked]
 
 
-def worked_in_place():
+def worked_in_place() -> list[Path]:
     """The lessons in a git checkout that a learner has changed by working in them: those that hold work, and those that
     were run. An author's build changes the executed chapter too, and makes none of these."""
     if not settings.in_checkout():
@@ -151,21 +156,23 @@ def worked_in_place():
     return found
 
 
-def _was_run(path):
+def _was_run(path: Path) -> bool:
     """Whether a lesson's text is as git has it, so that only its outputs can have changed."""
     with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
         here, there = path.read_bytes(), committed_bytes(path)
+        if there is None:
+            return False
         one, other = (merging.plain(json.loads(data)) for data in (here, there))
         return [cell["source"] for cell in one] == [cell["source"] for cell in other]
     return False
 
 
-def committed_bytes(path):
+def committed_bytes(path: Path) -> bytes | None:
     """A file as git has it committed; None where there is no git, no repository or no such file in it."""
     return _git("show", f"HEAD:./{path.name}", folder=path.parent)
 
 
-def _git(*words, folder):
+def _git(*words: str, folder: Path) -> bytes | None:
     """What git prints, as bytes; None where there is no git, no repository or no such thing."""
     try:
         run = subprocess.run(["git", *words], cwd=folder, capture_output=True, timeout=20)
@@ -177,14 +184,16 @@ def _git(*words, folder):
 # The learner's folder
 
 
-def fill(folder=None):
+def fill(folder: Path | str | None = None) -> Report:
     """Put a copy of each lesson into a learner's folder (default: `settings.work_folder()`) where there is none, and
     the new lesson in the place of a copy that nobody has touched. Returns a Report.
 
     A learner who has worked in the lessons' own folder finds that work in the copies. Raises WorkError where the folder
     cannot be used, OSError where it cannot be written to.
     """
-    folder, report, made, moved = Path(folder or settings.work_folder()), Report(), [], []
+    folder, report = Path(folder or settings.work_folder()), Report()
+    made: list[Path] = []
+    moved: list[Path] = []
     if folder.exists() and not folder.is_dir():
         raise WorkError(f"{folder} is a file: name a folder for your work, such as: course lab work")
     if folder.resolve() in (settings.lessons_folder().resolve(), settings.solutions_folder().resolve()):
@@ -212,7 +221,7 @@ def fill(folder=None):
     return report
 
 
-def _fill(folder, lesson):
+def _fill(folder: Path, lesson: Path) -> Literal["made", "moved", "followed"] | None:
     """Put the copy of one lesson into a learner's folder: "made", "moved" where it is the learner's work, "followed"
     where it took the place of one that nobody has touched, or None where there is a learner's."""
     mine, base = own_copy(folder, lesson), kept(folder, "base", lesson.name)
@@ -231,7 +240,7 @@ def _fill(folder, lesson):
     return None
 
 
-def _rebase(folder, lesson, fresh):
+def _rebase(folder: Path, lesson: Path, fresh: bytes) -> None:
     """Take down, after a copy is up to date, what it was made of, and what that was before."""
     base = kept(folder, "base", lesson.name)
     if (old := _read(base)) not in (None, fresh):
@@ -239,7 +248,7 @@ def _rebase(folder, lesson, fresh):
     write(base, fresh)
 
 
-def put_back_lines():
+def put_back_lines() -> list[str]:
     """How a learner who has worked in a checkout's lessons makes `git pull` work again: lines, or none."""
     places = [f"{path.parent.name}/{path.name}" for path in worked_in_place()]
     if not places:
@@ -251,7 +260,7 @@ def put_back_lines():
     ]
 
 
-def own_copy(folder, lesson):
+def own_copy(folder: Path | str, lesson: Path) -> Path | None:
     """The path of the copy of a lesson in a learner's folder, or None: that with the lesson's name, or else the first
     whose name begins with the chapter's number."""
     path = Path(folder) / lesson.name
@@ -260,7 +269,7 @@ def own_copy(folder, lesson):
     return next(iter(sorted(one for one in Path(folder).glob(f"{lesson.name[:3]}*.ipynb") if one.is_file())), None)
 
 
-def _unread(mine, folder, lesson):
+def _unread(mine: Path, folder: Path, lesson: Path) -> bool:
     """Whether the lesson has changed, and nobody has even saved its copy: byte by byte, it is the lesson it was made
     from. A page, in which nobody works, counts as such where its text is."""
     base = _read(kept(folder, "base", lesson.name))
@@ -279,7 +288,7 @@ def _unread(mine, folder, lesson):
     return [cell["source"] for cell in one] == [cell["source"] for cell in other]
 
 
-def changed(folder=None):
+def changed(folder: Path | str | None = None) -> list[Path]:
     """The lessons that have changed since the copies in a learner's folder were made or updated, and those that an
     editor has put back as they were before: their paths."""
     folder, found = Path(folder or settings.work_folder()), []
@@ -291,7 +300,7 @@ def changed(folder=None):
     return found
 
 
-def _undone(mine, folder, lesson):
+def _undone(mine: Path, folder: Path, lesson: Path) -> bool:
     """Whether a copy is of the lesson as it was before its last update, as where an editor that had it open has saved
     it since: it holds cells that went then, or there went none, and none of those that came."""
     kinds = (kept(folder, "before", lesson.name), kept(folder, "base", lesson.name), mine)
@@ -300,14 +309,14 @@ def _undone(mine, folder, lesson):
     return bool(before and came and base) and not came & have and bool(not gone or gone & have)
 
 
-def _cells(path):
+def _cells(path: Path) -> list[merging.Cell] | None:
     """The cells of a notebook's file, as `merging.plain` gives them; None where it is missing or damaged."""
     with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, RecursionError):
         return merging.plain(json.loads(path.read_bytes()))
     return None
 
 
-def _newer(lesson, base):
+def _newer(lesson: Path, base: bytes | None) -> bool:
     """Whether a lesson is another one than a base, given as bytes."""
     return base != lesson.read_bytes() and base != pristine(lesson)
 
@@ -315,7 +324,7 @@ def _newer(lesson, base):
 # Finding a copy
 
 
-def find(number):
+def find(number: str) -> Copy:
     """The Copy of a chapter that is a learner's, and that grading takes. number: "03".
 
     Looked for in the learner's folder, then in the present one, then, in a checkout, among the lessons. Of several, the
@@ -326,7 +335,7 @@ def find(number):
     folders = [own] + ([here] if here.resolve() not in (own.resolve(), settings.solutions_folder().resolve()) else [])
     if settings.in_checkout() or os.environ.get("COURSE_SOLUTIONS"):
         folders.append(settings.lessons_folder())
-    found = {}
+    found: dict[Path, tuple[Path, dict[str, str]]] = {}
     for folder in folders:
         for path in copies(folder, key, sure=folder is not here):
             found.setdefault(path.resolve(), (path, answers_in(path, key, folder)))
@@ -346,7 +355,7 @@ def find(number):
     return Copy(path, "; ".join(notes))
 
 
-def copies(folder, key, sure=True):
+def copies(folder: Path, key: ChapterKey, sure: bool = True) -> list[Path]:
     """The notebooks of a chapter in a folder, that with the lesson's own name first. sure: whether a name that begins
     with the chapter's number will do, as it does not in a folder of anything."""
     try:
@@ -360,7 +369,7 @@ def copies(folder, key, sure=True):
     return [path for path in found if sure or submission.of_course(path)]
 
 
-def answers_in(path, key, folder):
+def answers_in(path: Path, key: ChapterKey, folder: Path) -> dict[str, str]:
     """What a notebook answers: a dict from exercise to the text of its cell. A file that cannot be read counts as
     one with answers, so that it is not passed over in silence."""
     try:
@@ -374,7 +383,7 @@ def answers_in(path, key, folder):
     return merging.answers(cells, key, base)
 
 
-def shown(path):
+def shown(path: Path) -> str:
     """A path as a person would write it from the present folder."""
     with contextlib.suppress(ValueError):
         return str(Path(path).relative_to(Path.cwd()))
@@ -384,7 +393,7 @@ def shown(path):
 # Updating
 
 
-def update(numbers=(), folder=None):
+def update(numbers: Collection[str] = (), folder: Path | str | None = None) -> Report:
     """Bring the lessons' new cells into a learner's folder, under what the learner wrote there. Returns a Report.
 
     numbers: of the chapters, such as "03"; all, without. A copy that has changed is kept in a dated folder first. Where
@@ -397,6 +406,8 @@ def update(numbers=(), folder=None):
         if numbers and lesson.name[:2] not in numbers:
             continue
         mine = own_copy(folder, lesson)
+        if mine is None:
+            continue
         try:
             report.lines.append(f"{mine.stem}: {_update(mine, lesson, folder, stamp)}")
             report.rewritten.append(mine)
@@ -413,12 +424,12 @@ def update(numbers=(), folder=None):
     return report
 
 
-def _damaged(sentence):
+def _damaged(sentence: str) -> NoReturn:
     """What could be read of a file that is damaged is good for grading; it is not written over."""
     raise WorkError(f"{sentence}. Mend it, or {damage.AGAIN}")
 
 
-def _update(mine, lesson, folder, stamp):
+def _update(mine: Path, lesson: Path, folder: Path, stamp: Path) -> str:
     """Update one copy; what was done, in words."""
     fresh, before = pristine(lesson), _state(mine)
     raw = submission.read_notebook(mine, _damaged)
@@ -438,7 +449,7 @@ def _update(mine, lesson, folder, stamp):
     return f"{'it was as before its last update; ' if undone else ''}{in_words(merged)}"
 
 
-def in_words(merged):
+def in_words(merged: merging.Merged) -> str:
     """What an update changed, and what it kept, in a line."""
     counts = [(merged.new, "new"), (merged.changed, "changed"), (merged.gone, "gone")]
     parts = [f"{count} {word}" for count, word in counts if count]
@@ -461,11 +472,11 @@ def in_words(merged):
     return said
 
 
-def _listed(what, names):
+def _listed(what: str, names: list[str]) -> str:
     return f"{what}{'s' * (len(names) > 1)} {', '.join(names)}"
 
 
-def _unused(path):
+def _unused(path: Path) -> Path:
     """The path, or that with a number behind it, that is not there yet."""
     n, found = 1, path
     while found.exists():
@@ -474,19 +485,19 @@ def _unused(path):
     return found
 
 
-def _state(path):
+def _state(path: Path) -> tuple[int, int, int]:
     found = path.stat()
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _read(path):
+def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except OSError:
         return None
 
 
-def _text(notebook):
+def _text(notebook: dict[str, Any]) -> str:
     """A notebook as Jupyter writes it to a file: texts as lists of lines, one item a line."""
     form = {**notebook, "cells": [_split(cell) for cell in notebook["cells"]]}
     text = json.dumps(form, indent=1, sort_keys=True, ensure_ascii=False)
@@ -494,7 +505,7 @@ def _text(notebook):
     return re.sub(r"[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
-def _split(cell):
+def _split(cell: merging.Cell) -> merging.Cell:
     cell = {**cell, "source": _lines(cell["source"])}
     if cell["cell_type"] == "code":
         cell["outputs"] = [
@@ -503,5 +514,5 @@ def _split(cell):
     return cell
 
 
-def _lines(text):
+def _lines(text: Any) -> Any:
     return text.splitlines(keepends=True) if isinstance(text, str) else text

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from course.classroom.layout import Unread, discover, printable, reading, safe_name, texts
+from course.classroom.layout import Unread, discover, owners, printable, reading, safe_name, texts
 from course.grading.submission import SIZE_LIMIT, BadNotebook, read_cells
 
 CHAPTERS = {"03": "03_convolution", "06": "06_lenet"}
@@ -369,7 +369,7 @@ def test_times_that_no_calendar_has(group, monkeypatch):
 
 
 def test_who_is_cut_short_is_a_row_and_what_counts_is_read_first(group, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_ENTRIES", 50)
+    monkeypatch.setattr(owners, "MOST_ENTRIES", 50)
     for i in range(80):
         group.put(f"anna/{i:03d}.txt", text="").put(f"anna/{i:03d}/x.csv", text="")
         group.put(f"zoe/a/{i:03d}/x.csv", text="")
@@ -465,8 +465,8 @@ def test_bombs(group):
 
 
 def test_a_students_files_together_have_a_limit(group, monkeypatch, seed):
-    monkeypatch.setattr(reading, "MOST_BYTES", 2**20)
-    monkeypatch.setattr(reading, "MOST_NOTEBOOKS", 5)
+    monkeypatch.setattr(owners, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(owners, "MOST_NOTEBOOKS", 5)
     rng = random.Random(seed)
     group.put("anna.zip", text=zipped({f"{i}/03_convolution.ipynb": rng.randbytes(300_000) for i in range(5)}))
     for i in range(8):

@@ -164,7 +164,7 @@ def test_a_submission_cannot_choose_to_be_a_fault_of_the_grader(small, monkeypat
     options, crew = runner.Options(small, small), Broken()
     report = workers.fault("the worker failed: it ended")
     found = runner.find_the_one_to_blame(
-        (one, list(reference.key.exercises), None, ""), report, reference, crew, None, options
+        runner.Task(one, list(reference.key.exercises), None, ""), report, reference, crew, None, options
     )
     if not to_blame:
         assert found["status"] == "fault" and "the self-test fails" in found["reason"] and not crew.asked

@@ -6,6 +6,9 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from zipfile import ZipFile, ZipInfo
 
 from course.classroom.layout.texts import printable
 
@@ -17,12 +20,12 @@ class Trouble(Exception):
     """Something that cannot be read; the text is an Unread's reason."""
 
 
-def is_zip(name):
+def is_zip(name: str) -> bool:
     """Whether a file's name is a zip's."""
     return name.lower().endswith(".zip")
 
 
-def open_zip(path, most=DIRECTORY_BYTES):
+def open_zip(path: Path, most: int = DIRECTORY_BYTES) -> ZipFile:
     """Open a zip whose table of contents has at most `most` bytes; raises Trouble."""
     try:
         with open(path, "rb") as stream:
@@ -43,7 +46,7 @@ def open_zip(path, most=DIRECTORY_BYTES):
         raise Trouble(f"cannot be read: {error.strerror}") from None
 
 
-def member_names(info):
+def member_names(info: ZipInfo) -> tuple[str, ...]:
     """The parts of an entry's name. A name without the UTF-8 mark is UTF-8 all the same, as macOS writes it, or DOS."""
     name = info.filename
     if not info.flag_bits & 0x800:
@@ -52,7 +55,7 @@ def member_names(info):
     return tuple(part for part in re.split(r"[/\\]", name) if part not in ("", "."))
 
 
-def blocks(archive, info):
+def blocks(archive: ZipFile, info: ZipInfo) -> Iterator[bytes]:
     """The contents of an entry, piece by piece; raises Trouble."""
     try:
         with archive.open(info) as source:
@@ -62,7 +65,7 @@ def blocks(archive, info):
         raise Trouble(f"damaged in its zip: {printable(error)}") from None
 
 
-def unpack(archive, info, path, limit, spend, cut):
+def unpack(archive: ZipFile, info: ZipInfo, path: Path, limit: int, spend: Callable[[int], None], cut: bool) -> None:
     """Unpack an entry to a path. Raises Trouble.
 
     limit: the most bytes of it. spend: called with the size of each piece; it raises Trouble where that is too much.

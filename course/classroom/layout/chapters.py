@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from course.classroom.layout.patterns import COPY_OF, COPY_OF_AT_END, is_generic, uncopied
 
@@ -25,14 +26,14 @@ class Contents:
     reference: bool = False
 
     @property
-    def chapter(self):
+    def chapter(self) -> str | None:
         return self.metadata or self.lines
 
 
 class Chapters:
     """The chapters of a course, a dict from number to stem, {"03": "03_convolution"}, and how to tell them."""
 
-    def __init__(self, stems):
+    def __init__(self, stems: dict[str, str]) -> None:
         self.stems = stems
         self.patterns = {
             number: re.compile(
@@ -41,7 +42,7 @@ class Chapters:
             for number, stem in stems.items()
         }
 
-    def in_name(self, name):
+    def in_name(self, name: str) -> tuple[str | None, str | None, str]:
         """(chapter, what stands before it, what after), by a stem in a name; (None, None, "") without just one."""
         found = [(m.start(), m.end(), number) for number, p in self.patterns.items() for m in p.finditer(name)]
         found = [a for a in found if not any(b[0] <= a[0] and a[1] <= b[1] and a != b for b in found)]
@@ -52,7 +53,7 @@ class Chapters:
         before = "" if COPY_OF.fullmatch(f"{before} ") else COPY_OF_AT_END.sub("", before)
         return number, uncopied(before)[0].strip(" _-."), name[end:]
 
-    def number_in(self, name, flat=False):
+    def number_in(self, name: str, flat: bool = False) -> str | None:
         """The chapter whose number a name begins with, or, where a student's name goes before it, ends with."""
         found = re.match(r"(?:ch|chapter|kapitel)?[\s_\-]*(\d{1,2})(?!\d)", name, re.IGNORECASE)
         if not found and flat:
@@ -60,7 +61,7 @@ class Chapters:
         number = f"{int(found[1]):02d}" if found else None
         return number if number in self.stems else None
 
-    def of_folder(self, name):
+    def of_folder(self, name: str) -> str | None:
         """The chapter that a folder is named for, and nothing else: its stem, or "Chapter 3"."""
         number, before, after = self.in_name(name)
         after = uncopied(after)[0].strip(" _-.")
@@ -68,14 +69,14 @@ class Chapters:
             return number
         return self.number_in(name) if re.fullmatch(r"(?i)(?:ch|chapter|kapitel)?[\s_\-]*\d{1,2}", name) else None
 
-    def of_contents(self, path):
+    def of_contents(self, path: Path) -> Contents:
         """The Contents of a notebook at a path."""
         try:
             return self.of_text(ends(path, LOOK))
         except OSError:
             return Contents()
 
-    def of_text(self, text):
+    def of_text(self, text: bytes) -> Contents:
         """The Contents of a notebook's bytes. Found by its text, for the JSON may be broken or enormous; inside a
         string the quotes would be escaped, so that no cell's text is mistaken for metadata."""
         text = text.replace(b"\0", b"")  # without zeros, UTF-16 reads as well
@@ -86,11 +87,11 @@ class Chapters:
         )
 
 
-def _number(found):
+def _number(found: bytes) -> str:
     return f"{int(found):02d}"
 
 
-def ends(path, size):
+def ends(path: Path, size: int) -> bytes:
     """The first and the last `size` bytes of a plain file. Raises OSError."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with open(os.open(path, flags), "rb") as stream:

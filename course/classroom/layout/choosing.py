@@ -1,13 +1,28 @@
 """Which of several files of one student and chapter counts, and what is said of that."""
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 from course.classroom.layout.archives import is_zip
 from course.classroom.layout.found import Submission
+from course.classroom.layout.owners import Candidate, Owner
 from course.classroom.layout.patterns import NOTEBOOK, uncopied
 from course.classroom.layout.texts import look
 from course.classroom.layout.tree import EPOCH
+
+
+class Comparison(Protocol):
+    """What a comparison with the course's own tells, see `ours.Compared`."""
+
+    ours: str
+    blank: bool
+    notes: list[str]
+
+
+Compare = Callable[[str, str, Path], Comparison]  # of a student's notebook, of a chapter, at a path
+Rank = tuple[Any, ...]  # by which files are sorted: a place for each of RULES
 
 MOST_NAMED = 5  # other files that are named in a note
 NOTHING_OF_THEIRS = "nothing of the student's own was handed in"
@@ -26,7 +41,9 @@ RULES = (
 )
 
 
-def choose(candidates, lost, compare=None):
+def choose(
+    candidates: list[Candidate], lost: list[tuple[Owner, str]], compare: Compare | None = None
+) -> tuple[list[Submission], list[tuple[str, str]]]:
     """One Submission for each student and chapter, in order, and pairs of a name and a reason for what gave way.
 
     candidates: Candidates. lost: pairs of an Owner of whom nothing could be read and a chapter. compare: called with a
@@ -42,7 +59,8 @@ def choose(candidates, lost, compare=None):
         gone[names[id(owner)], chapter].append(owner)
         owners[names[id(owner)]].add(owner)
     alike = _alike(owners)
-    submissions, beaten = [], []
+    submissions: list[Submission] = []
+    beaten: list[tuple[str, str]] = []
     for student, chapter in sorted({*grouped, *gone}, key=lambda key: (key[0].casefold(), key)):
         found = grouped[student, chapter]
         if not found:
@@ -70,7 +88,7 @@ def choose(candidates, lost, compare=None):
     return submissions, beaten
 
 
-def _rank(one, student, compare):
+def _rank(one: Candidate, student: str, compare: Compare | None) -> Rank:
     """What to sort by: the last counts. Its places are those of RULES."""
     blank = False
     if compare:
@@ -92,7 +110,7 @@ def _rank(one, student, compare):
     )
 
 
-def _several(theirs, ranks):
+def _several(theirs: list[Candidate], ranks: dict[int, Rank]) -> str:
     """A sentence on how many files there were, and by which rule one counts."""
     best, second = ranks[id(theirs[-1])], ranks[id(theirs[-2])]
     rule = next(rule for rule, a, b in zip(RULES, best, second) if a != b or rule is RULES[-1])
@@ -102,7 +120,7 @@ def _several(theirs, ranks):
     return f"{many}; {rule}, not {', '.join(others[:MOST_NAMED])}{more}"
 
 
-def _beaten(found, ranks):
+def _beaten(found: list[Candidate], ranks: dict[int, Rank]) -> Iterator[tuple[str, str]]:
     """What is listed of the files that gave way because they are the course's own or say too little."""
     ours = [one for one in found[:-1] if one.ours]
     if ours:
@@ -113,7 +131,7 @@ def _beaten(found, ranks):
             yield one.entry.shown, f"another file is this student's chapter {one.chapter}"
 
 
-def _submission(student, best, notes, attempts):
+def _submission(student: str, best: Candidate, notes: list[str], attempts: int) -> Submission:
     owner = best.owner
     return Submission(
         student,
@@ -134,7 +152,7 @@ def _submission(student, best, notes, attempts):
     )
 
 
-def _lost(student, chapter, owner):
+def _lost(student: str, chapter: str, owner: Owner) -> Submission:
     """The row of a student of whom nothing could be read."""
     named = owner.named
     return Submission(
@@ -155,7 +173,7 @@ def _lost(student, chapter, owner):
     )
 
 
-def _names(candidates, lost):
+def _names(candidates: list[Candidate], lost: list[tuple[Owner, str]]) -> dict[int, str]:
     """The name of each owner, by its identity: without the number that a system gave, unless two people share one."""
     ids, owners = defaultdict(set), {}
     for owner, chapter in [*((one.owner, one.chapter) for one in candidates), *lost]:
@@ -170,7 +188,7 @@ def _names(candidates, lost):
     }
 
 
-def _alike(students):
+def _alike(students: Iterable[str]) -> dict[str, list[str]]:
     """Dict from a student to those whose names look like theirs."""
     groups = defaultdict(set)
     for student in students:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 
 class LayoutError(ValueError):
@@ -27,7 +28,7 @@ class Submission:
     path: Path
     shown: str
     submitted: datetime
-    notes: tuple = ()
+    notes: tuple[str, ...] = ()
     problem: str = ""
     system: str = ""
     name: str = ""
@@ -38,7 +39,7 @@ class Submission:
     late: bool = False
     timed: bool = True
 
-    def described(self):
+    def described(self) -> dict[str, Any]:
         """What of it a stored result holds, as plain data."""
         return {
             "student": self.student,
@@ -66,6 +67,6 @@ class Found:
     """submissions: one for each student and chapter. unread: what was not taken for one. remarks: sentences for the
     instructor that hold for the class. All in order."""
 
-    submissions: list = field(default_factory=list)
-    unread: list = field(default_factory=list)
-    remarks: list = field(default_factory=list)
+    submissions: list[Submission] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)

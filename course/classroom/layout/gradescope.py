@@ -1,7 +1,10 @@
 """Who handed in what, by the file that a Gradescope export has beside the students' folders."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,7 +15,7 @@ MOST_BYTES = 50 * 2**20
 PATTERN = Pattern("Gradescope", None, packing=MINUTE)
 
 
-def read_metadata(path):
+def read_metadata(path: Path) -> dict[str, Named]:
     """Dict from a folder's name, "submission_123", to its Named; of several people, the others in its `with_`. Raises
     Trouble."""
     try:
@@ -30,13 +33,13 @@ def read_metadata(path):
     return found
 
 
-def unknown(folder):
+def unknown(folder: str) -> Named | None:
     """The Named of an export's folder of which nothing is known; None of another folder."""
     number = re.fullmatch(r"submission_(\d+)", folder)
     return Named("Gradescope", PATTERN, name=folder, id=number[1]) if number else None
 
 
-def _people(listed, when):
+def _people(listed: Any, when: datetime | None) -> Iterator[Named]:
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, dict):
             name, number, mail = (_text(one.get(key)) for key in (":name", ":sid", ":email"))
@@ -44,12 +47,12 @@ def _people(listed, when):
                 yield Named("Gradescope", PATTERN, name=name or mail, id=number, mail=mail, when=when)
 
 
-def _text(value):
+def _text(value: Any) -> str:
     """A name or a number as a short text; anything else, which may be of any size, as none."""
     return str(value).strip()[:200] if isinstance(value, (str, int)) else ""
 
 
-def _when(about):
+def _when(about: dict[str, Any]) -> datetime | None:
     when = about.get(":created_at")
     if not isinstance(when, (str, datetime)):
         return None

@@ -9,10 +9,15 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import tzinfo
+from pathlib import Path
+from typing import Literal
 
 from course.classroom.layout import gradescope
 from course.classroom.layout.archives import Trouble, is_zip
+from course.classroom.layout.chapters import Chapters
 from course.classroom.layout.found import LayoutError
 from course.classroom.layout.patterns import (
     NOBODY,
@@ -56,7 +61,8 @@ class Place:
 class Item:
     """One student's folder, zip or notebook. named: what its name says, or None."""
 
-    node: object
+    node: File | Folder
+
     place: Place
     named: Named | None = None
 
@@ -69,13 +75,22 @@ class Levels:
     name and a reason.
     """
 
-    def __init__(self, chapters, zone, open_zip, fetch, peek, refuse):
+    def __init__(
+        self,
+        chapters: Chapters,
+        zone: tzinfo | None,
+        open_zip: Callable[[File], Folder | None],
+        fetch: Callable[[File], Path],
+        peek: Callable[[File], str | None],
+        refuse: Callable[[str, str], None],
+    ) -> None:
         self.chapters, self.zone, self.open_zip, self.fetch, self.peek = chapters, zone, open_zip, fetch, peek
         self.refuse = refuse
-        self.passed = defaultdict(list)  # by system, the names of files that are its own
-        self.remarks, self._named = [], {}
+        self.passed: defaultdict[str, list[str]] = defaultdict(list)  # by system, the names of files that are its own
+        self.remarks: list[str] = []
+        self._named: dict[int, tuple[Folder, dict[str, Named]]] = {}
 
-    def items(self, root):
+    def items(self, root: File | Folder) -> list[Item]:
         """The Items in a folder or a zip's Folder. Raises OSError and LayoutError."""
         if isinstance(root, File):
             folder = self.open_zip(root)
@@ -90,14 +105,14 @@ class Levels:
             place = Place(nbgrader=any((beside / name).exists() for name in NBGRADER), settled=True)
         return self.level(root, place)
 
-    def level(self, folder, place):
+    def level(self, folder: Folder, place: Place) -> list[Item]:
         """The Items in a folder that holds students, or assignments with students in them."""
         listing = folder.listing()
         for shown, reason in listing.refused:
             self.refuse(shown, reason)
         folders = [f for f in listing.folders if f.name not in ENVIRONMENTS]
         files = listing.files
-        names = {node.name for node in (*folders, *files)}
+        names = {one.name for one in folders} | {one.name for one in files}
         if names >= CHECKOUT:
             raise LayoutError(
                 f"{folder.shown} is a copy of the course, not a folder of submissions: give the folder in which the "
@@ -138,28 +153,28 @@ class Levels:
         items += [Item(one, place, named.get(one.name)) for one in notebooks]
         students = [one for one in zips if one.name in named or not self.is_nameless(one)]
         others = bool(items) or len(zips) > 1 and bool(students)
-        for one in zips:  # the last, for what else there is decides what they are
-            items += self.zip(one, place, named.get(one.name), zips, others)
+        for file in zips:  # the last, for what else there is decides what they are
+            items += self.zip(file, place, named.get(file.name), zips, others)
         return items
 
-    def inside(self, folder, place):
+    def inside(self, folder: Folder, place: Place) -> Place:
         """The Place of what stands in a class's or an assignment's folder."""
         return replace(place, hint=self.chapters.of_folder(title(folder)) or place.hint)
 
-    def named(self, folder, folders, files):
+    def named(self, folder: Folder, folders: list[Folder], files: list[File]) -> dict[str, Named]:
         """What names in a folder say: dict from a name to its Named."""
         if id(folder) not in self._named:
             self._named[id(folder)] = folder, self._read_names(folder, folders, files)
         return self._named[id(folder)][1]
 
-    def _read_names(self, folder, folders, files):
+    def _read_names(self, folder: Folder, folders: list[Folder], files: list[File]) -> dict[str, Named]:
         named = read_names([(f.name, False) for f in folders] + [(f.name, True) for f in files], self.zone)
         for file in files:
             if file.name in METADATA:
                 named |= self.gradescope(file, folders)
         return named or self.prefixed(folder, folders, files)
 
-    def gradescope(self, file, folders):
+    def gradescope(self, file: File, folders: list[Folder]) -> dict[str, Named]:
         """What the file of a Gradescope export says of the folders beside it."""
         known = {}
         try:
@@ -175,18 +190,19 @@ class Levels:
             )
         return {name: one for name, one in found.items() if one}
 
-    def prefixed(self, above, folders, files):
+    def prefixed(self, above: Folder, folders: list[Folder], files: list[File]) -> dict[str, Named]:
         """<assignment>-<student>, where two or more begin alike, or where GitHub's tool made the folder above."""
-        nodes = {f.name: f for f in (*folders, *(f for f in files if NOTEBOOK.search(f.name) or is_zip(f.name)))}
+        nodes: dict[str, File | Folder] = {f.name: f for f in folders}
+        nodes |= {f.name: f for f in files if NOTEBOOK.search(f.name) or is_zip(f.name)}
         outer = title(above).casefold()
-        groups = defaultdict(dict)
+        groups: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for name, node in nodes.items():
             text = bare(name) if isinstance(node, File) else unicodedata.normalize("NFC", name)
             number, before, after = self.chapters.in_name(text)
             student = after.strip(" _-.")
             if number and not before and student and not is_generic(student) and not SHORT.fullmatch(student):
                 groups[text[: len(text) - len(after)].casefold()][name] = student
-        found = {}
+        found: dict[str, Named] = {}
         for prefix, students in groups.items():
             cloned = outer.startswith(prefix) and outer.endswith("submissions")
             if cloned or len(set(students.values())) > 1:
@@ -200,14 +216,14 @@ class Levels:
             return {f.name: self._repository(f, f.name[len(prefix) :], cloned) for f in folders}
         return {}
 
-    def _repository(self, node, student, cloned):
+    def _repository(self, node: File | Folder, student: str, cloned: bool) -> Named:
         git = cloned or isinstance(node, Folder) and _listing(node).git
         student = student.removesuffix("-main").removesuffix("-master") if git else student
         return Named(GITHUB.system, GITHUB, login=student) if git else Named("", PLAIN, name=student)
 
     # What kind of folder it is
 
-    def kind(self, folder, place):
+    def kind(self, folder: Folder, place: Place) -> Literal["class", "student"]:
         """ "class" or "student": what a folder is that stands alone, by what is in it. Raises LayoutError where it may
         be either."""
         listing, name = _listing(folder), title(folder)
@@ -220,8 +236,8 @@ class Levels:
         people = [one for one in listing.folders if not self.is_work(one.name) and self.first_notebook(one)]
         work = [one for one in listing.folders if self.is_work(one.name) and self.first_notebook(one)]
         if is_class(name) or self.chapters.of_folder(name):
-            inside = people or flat or zips or any(self.kind(one, place) == "class" for one in work)
-            return "class" if inside else "student"
+            students = people or flat or zips or any(self.kind(one, place) == "class" for one in work)
+            return "class" if students else "student"
         if len(flat) > 1 and not loose:
             return "class"
         if flat or loose:
@@ -244,28 +260,28 @@ class Levels:
             "if it is one student's, put it into a folder called submitted and give that folder"
         )
 
-    def is_work(self, name):
+    def is_work(self, name: str) -> bool:
         """Whether a folder's name says what is in it and not whose it is."""
         return is_generic(name) or self.chapters.of_folder(name) is not None
 
-    def is_nobody(self, name):
+    def is_nobody(self, name: str) -> bool:
         """Whether a name can be no student's, nor a group's."""
         return self.is_work(name) or is_generic(name, NOBODY)
 
-    def is_nameless(self, file):
+    def is_nameless(self, file: File) -> bool:
         """Whether a zip's name says nothing of a student."""
         name = bare(file.name)
         return is_class(name) or self.chapters.in_name(name)[1] == ""
 
-    def flat(self, files):
+    def flat(self, files: list[File]) -> tuple[set[str], bool]:
         """The students in the names of notebooks, and whether there are notebooks that name none."""
         found = [self.chapters.in_name(bare(f.name)) for f in files if NOTEBOOK.search(f.name)]
         students = {before for number, before, _ in found if number and before and not is_generic(before)}
         return students, any(not before or is_generic(before) for _, before, _ in found)
 
-    def holds_class(self, folder):
+    def holds_class(self, folder: Folder) -> bool:
         """Whether the same chapter lies in two of a folder's folders that may be students'."""
-        seen = defaultdict(int)
+        seen: defaultdict[str | None, int] = defaultdict(int)
         for one in _listing(folder).folders[:MOST_PEEKED]:
             if not self.is_work(one.name) and (file := self.first_notebook(one)):
                 chapter = self.chapter_of(file)
@@ -274,11 +290,11 @@ class Levels:
                     return True
         return len(self.flat(_listing(folder).files)[0]) > 1
 
-    def chapter_of(self, file):
+    def chapter_of(self, file: File) -> str | None:
         """The chapter of a notebook by its name, or else by its contents; None where neither says."""
         return self.chapters.in_name(bare(file.name))[0] or self.peek(file)
 
-    def first_notebook(self, folder):
+    def first_notebook(self, folder: Folder) -> File | None:
         """A notebook in a folder, near the top; None where a short look finds none."""
         level, seen = [folder], 0
         for _ in range(PEEK_DEPTH):
@@ -297,7 +313,7 @@ class Levels:
             level = below
         return None
 
-    def assignments(self, above, folders, named, place):
+    def assignments(self, above: Folder, folders: list[Folder], named: dict[str, Named], place: Place) -> set[Folder]:
         """Those of the folders beside each other in which students are, and which are not students' themselves."""
         if named or not folders or place.nbgrader:
             return set()
@@ -328,19 +344,19 @@ class Levels:
                 )
         return found
 
-    def is_assignment(self, folder):
+    def is_assignment(self, folder: Folder) -> bool:
         """Whether a folder is named for work and holds students."""
         if not self.is_work(folder.name):
             return False
         flat, loose = self.flat(_listing(folder).files)
         return not loose and bool(flat or self.people(folder) or self.in_systems_form(folder))
 
-    def in_systems_form(self, folder):
+    def in_systems_form(self, folder: Folder) -> bool:
         """Whether the names in a folder are such as a system gives."""
         listing = _listing(folder)
         return bool(self.named(folder, listing.folders, listing.files))
 
-    def people(self, folder):
+    def people(self, folder: Folder) -> dict[str, str | None]:
         """The folders in a folder that may be students': dict from name to the chapter of a notebook there."""
         found = {}
         for one in _listing(folder).folders[:MOST_PEEKED]:
@@ -350,7 +366,7 @@ class Levels:
 
     # Zips
 
-    def zip(self, file, place, named, zips, others):
+    def zip(self, file: File, place: Place, named: Named | None, zips: list[File], others: bool) -> list[Item]:
         """The Items of a zip: itself, where it is a student's, or those in it, where it is the class's. Beside other
         submissions a zip is one student's, and could hold a work in the name of another: there it is the class's only
         by its name and form, and even then counts for less than what lies outside."""
@@ -371,12 +387,12 @@ class Levels:
         return self.level(folder, inner)
 
 
-def title(folder):
+def title(folder: File | Folder) -> str:
     """A folder's name, or a zip's without its ending."""
     return folder.name[:-4] if is_zip(folder.name) else folder.name
 
 
-def _listing(folder):
+def _listing(folder: Folder) -> Listing:
     try:
         return folder.listing()
     except OSError:  # who reads it says so

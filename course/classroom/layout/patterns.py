@@ -4,8 +4,10 @@ import contextlib
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo
 
 NOTEBOOK = re.compile(r"\.ipynb(?:\.txt|\.json)?$", re.IGNORECASE)  # browsers add an ending of their own
@@ -20,14 +22,14 @@ class Pattern:
     each other the files' times are those of a download; always, where that is infinite."""
 
     system: str
-    named: re.Pattern
-    times: tuple = ()
+    named: re.Pattern[str] | None
+    times: tuple[str, ...] = ()
     packing: float = MINUTE
     folders: bool = True
     files: bool = True
 
 
-def _compiled(text):
+def _compiled(text: str) -> re.Pattern[str]:
     return re.compile(text, re.DOTALL)
 
 
@@ -129,7 +131,7 @@ class Named:
     """What a name says. when: an aware datetime, or None. rest: of the name, as the student gave it."""
 
     system: str
-    pattern: Pattern
+    pattern: Pattern | None
     name: str = ""
     login: str = ""
     id: str = ""
@@ -139,20 +141,20 @@ class Named:
     order: int = 0
     rest: str = ""
     assignment: str = ""
-    with_: tuple = ()  # others who handed it in together with this student, each a Named
+    with_: "tuple[Named, ...]" = ()  # others who handed it in together with this student, each a Named
 
     @property
-    def student(self):
+    def student(self) -> str:
         """What the student is called in the results."""
         return self.login or self.name or self.id
 
 
-def bare(name):
+def bare(name: str) -> str:
     """A file's name without its ending and without the marks of a copy, composed (NFC)."""
     return uncopied(unicodedata.normalize("NFC", NOTEBOOK.sub("", re.sub(r"(?i)\.zip$", "", name))))[0]
 
 
-def uncopied(name):
+def uncopied(name: str) -> tuple[str, int]:
     """A name without the marks of a copy, and the copy's number: 0 where it is none."""
     number = 0
     while (found := COPY_OF.match(name)) and found.end() < len(name):
@@ -165,7 +167,7 @@ def uncopied(name):
     return name, number
 
 
-def is_generic(name, words=WORK):
+def is_generic(name: str, words: Collection[str] = WORK) -> bool:
     """Whether a folder's name says what is in it and not whose it is: by its words, beside which numbers of two digits
     may stand."""
     parts = re.findall(r"[^\W\d_]+|\d+", unicodedata.normalize("NFC", name).casefold())
@@ -173,17 +175,17 @@ def is_generic(name, words=WORK):
     return bool(said) and all(part in words for part in said)
 
 
-def is_class(name):
+def is_class(name: str) -> bool:
     """Whether a folder's or a zip's name is one that a whole class's gets."""
     return is_generic(name, CLASS) or bool(DOWNLOAD.fullmatch(name))
 
 
-def is_own(name, systems):
+def is_own(name: str, systems: Iterable[str]) -> bool:
     """Whether a file is one that one of these systems puts beside the students'."""
     return any(OWN[system].fullmatch(name) for system in systems if system in OWN)
 
 
-def read_names(names, zone=None):
+def read_names(names: Iterable[tuple[str, bool]], zone: tzinfo | None = None) -> dict[str, Named]:
     """What names say that stand beside each other: dict from each that a system gave to its Named.
 
     names: pairs of a name and whether it is a file's. zone: of times that bear none, else this machine's.
@@ -192,9 +194,9 @@ def read_names(names, zone=None):
     for name, is_file in names:
         text = unicodedata.normalize("NFC", NOTEBOOK.sub("", re.sub(r"(?i)\.zip$", "", name)) if is_file else name)
         for pattern in PATTERNS:
-            match = (pattern.files if is_file else pattern.folders) and pattern.named.fullmatch(text)
-            if match:
-                said = {key: value or "" for key, value in match.groupdict().items()}
+            match = pattern.named.fullmatch(text) if pattern.named else None
+            if match and (pattern.files if is_file else pattern.folders):
+                said: dict[str, Any] = {key: value or "" for key, value in match.groupdict().items()}
                 said["late"], said["order"] = bool(said.get("late")), int(said.get("order") or 0)
                 when = _time(said.pop("time", ""), pattern.times, zone)
                 found[name] = Named(pattern.system, pattern, when=when, **said)
@@ -202,7 +204,7 @@ def read_names(names, zone=None):
     return _with_whole_logins(found)
 
 
-def _with_whole_logins(found):
+def _with_whole_logins(found: dict[str, Named]) -> dict[str, Named]:
     """Blackboard parts by _ what may hold one: of what stands before the logins, the shortest is the assignment."""
     assignments = defaultdict(set)
     for named in found.values():
@@ -218,7 +220,7 @@ def _with_whole_logins(found):
     return whole
 
 
-def _time(text, formats, zone):
+def _time(text: str, formats: Sequence[str], zone: tzinfo | None) -> datetime | None:
     """The aware datetime of a text in one of these formats, or None. A zone's name may follow it."""
     words = text.replace("_", " " if ":" in text else ":").replace(",", "").split()
     if text.count("_") and ":" not in text:  # a system that has no colon in names: 2026-11-19_21_30_10_UTC

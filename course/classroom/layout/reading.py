@@ -6,25 +6,23 @@ import re
 import tempfile
 import unicodedata
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
-from course.classroom.layout import times
+from course.classroom.layout import owners, times
 from course.classroom.layout.archives import DIRECTORY_BYTES, Trouble, is_zip, open_zip, unpack
-from course.classroom.layout.chapters import LOOK, Chapters
-from course.classroom.layout.choosing import choose
+from course.classroom.layout.chapters import LOOK, Chapters, Contents
+from course.classroom.layout.choosing import Compare, choose
 from course.classroom.layout.found import Found, Unread
-from course.classroom.layout.levels import Levels, Place
-from course.classroom.layout.patterns import MINUTE, NOTEBOOK, Named, bare, is_own, uncopied
+from course.classroom.layout.levels import Item, Levels
+from course.classroom.layout.owners import Candidate, Owner
+from course.classroom.layout.patterns import NOTEBOOK, Named, bare, is_own, uncopied
 from course.classroom.layout.texts import printable, safe_name
 from course.classroom.layout.tree import ENVIRONMENTS, MOST_DEPTH, File, Folder, ZipFolder, mtime
 from course.grading.submission import SIZE_LIMIT
 
-MOST_ENTRIES = 10_000  # folders, notebooks and zips of one student
-MOST_NAMES = 200_000  # files of any kind of one student
-MOST_NOTEBOOKS = 500  # notebooks of one student
-MOST_BYTES = 200 * 2**20  # unpacked for one student
 MOST_LISTED = 20  # unread files of one student that are named; the others are counted
 MOST_ZIPS = 2  # a zip of one student may hold another, and no more
 STAMP = "timestamp.txt"
@@ -32,7 +30,13 @@ PACKED = re.compile(r"\.(?:rar|7z|tar|tgz|tbz2?|txz|gz|bz2|xz)$", re.IGNORECASE)
 OURS = "solutions"  # the folder in which the course keeps its own answers
 
 
-def discover(folder, chapters, workspace, zone=None, compare=None):
+def discover(
+    folder: Path | str,
+    chapters: dict[str, str],
+    workspace: Path | str,
+    zone: tzinfo | None = None,
+    compare: Compare | None = None,
+) -> Found:
     """Find the submissions of a class.
 
     folder: a folder, or a zip. chapters: dict from number to stem, {"03": "03_convolution"}. workspace: a folder to
@@ -44,79 +48,20 @@ def discover(folder, chapters, workspace, zone=None, compare=None):
         return reader.read(Path(folder), compare)
 
 
-@dataclass(eq=False)
-class Owner:
-    """Whose the files of one folder, zip or file are, and how much of them may still be read. folder: its name, of a
-    folder. lost: why something of it could not be read, or ""."""
-
-    named: Named
-    student: str
-    place: Place
-    folder: str = ""
-    shown: str = ""
-    bytes: int = field(default_factory=lambda: MOST_BYTES)
-    entries: int = field(default_factory=lambda: MOST_ENTRIES)
-    names: int = field(default_factory=lambda: MOST_NAMES)
-    notebooks: int = field(default_factory=lambda: MOST_NOTEBOOKS)
-    left_out: list = field(default_factory=list)
-    environments: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
-    lost: str = ""
-    chapter: str | None = None
-    own: bool = False
-    when: datetime | None = None
-
-    def spend(self, size):
-        """Take down what was unpacked. Raises Trouble where that is too much."""
-        self.bytes -= size
-        if self.bytes < 0:
-            raise Trouble(f"this student's files unpack to more than {MOST_BYTES // 2**20} MB")
-
-    @property
-    def system(self):
-        return self.named.system
-
-    @property
-    def packing(self):
-        return self.named.pattern.packing if self.named.pattern else MINUTE
-
-    @property
-    def late(self):
-        return self.named.late
-
-    @property
-    def container(self):
-        return self.place.container
-
-
-@dataclass(eq=False)
-class Candidate:
-    """A notebook with a chapter. weak: recognised by a number or a folder only, so that any other goes before it.
-    wrong: what contradicts what, or "". ours: how it is known to be the course's own, or "". stated: whether its time
-    was stated by the system that it was handed in to. timed: whether that is the time of handing in."""
-
-    owner: Owner
-    chapter: str
-    path: Path
-    entry: File
-    notes: list
-    weak: bool = False
-    wrong: str = ""
-    ours: str = ""
-    stated: bool = False
-    timed: bool = True
-
-
 class _Reader(contextlib.ExitStack):
     """What `discover` knows while it reads."""
 
-    def __init__(self, chapters, workspace, zone):
+    def __init__(self, chapters: dict[str, str], workspace: Path, zone: tzinfo | None) -> None:
         super().__init__()
-        self.chapters, self.workspace, self.zone, self.unpacked = Chapters(chapters), workspace, zone, None
-        self.unread, self.candidates, self.owners, self.doubted = [], [], [], 0
+        self.chapters, self.workspace, self.zone = Chapters(chapters), workspace, zone
+        self.unpacked: tuple[Path, itertools.count[int]] | None = None
+        self.unread: list[Unread] = []
+        self.candidates: list[Candidate] = []
+        self.owners: list[Owner] = []
+        self.doubted = 0
         self.levels = Levels(self.chapters, zone, self.class_zip, self.fetch, self.peek, self.refuse)
 
-    def read(self, folder, compare):
+    def read(self, folder: Path, compare: Compare | None) -> Found:
         root = Folder(folder) if folder.is_dir() else File((folder.name,), mtime(folder.stat()), folder)
         for item in self.levels.items(root):
             self.item(item)
@@ -135,28 +80,31 @@ class _Reader(contextlib.ExitStack):
         unread = sorted(self.unread, key=lambda u: (u.path, u.reason))
         return Found(submissions, unread, remarks)
 
-    def refuse(self, shown, reason, owner=None):
+    def refuse(self, shown: str, reason: str, owner: Owner | None = None) -> None:
         """List something as unread, by name while it is not one of too many."""
         if owner:
             owner.left_out.append(shown)
         if owner is None or len(owner.left_out) <= MOST_LISTED:
             self.unread.append(Unread(shown, reason))
 
-    def class_zip(self, file):
+    def class_zip(self, file: File) -> Folder | None:
         """The zip of a whole class as a Folder; None, with a reason, where it cannot be read."""
         try:
             archive = self.enter_context(open_zip(self.fetch(file), 64 * DIRECTORY_BYTES))
         except Trouble as trouble:
-            return self.refuse(file.shown, str(trouble))
+            self.refuse(file.shown, str(trouble))
+            return None
         folder = ZipFolder.of(archive, file, own=False)
         if not len(folder.listing()):
-            return self.refuse(file.shown, "a zip without a file")
+            self.refuse(file.shown, "a zip without a file")
+            return None
         return folder
 
-    def peek(self, file):
+    def peek(self, file: File) -> str | None:
         """The chapter that the contents of a notebook say, or None."""
         if file.path:
             return self.chapters.of_contents(file.path).chapter
+        assert file.member  # a File has a path or stands in a zip
         archive, info = file.member
         with contextlib.suppress(Exception), archive.open(info) as stream:
             return self.chapters.of_text(stream.read(LOOK)).chapter
@@ -164,7 +112,7 @@ class _Reader(contextlib.ExitStack):
 
     # A student's files
 
-    def item(self, item):
+    def item(self, item: Item) -> None:
         """Read one student's folder, zip or notebook."""
         node, name = item.node, item.node.name
         is_file = isinstance(node, File)
@@ -175,10 +123,10 @@ class _Reader(contextlib.ExitStack):
             if student == "" or is_file and is_zip(name) and self.levels.is_nobody(text):
                 return self.refuse(node.shown, self.nameless(node, chapter))
             named = Named("", None, name=student or text)
-        owners = [self.owner(one, item) for one in (named, *named.with_)]
-        owner = owners[0]
+        together = [self.owner(one, item) for one in (named, *named.with_)]
+        owner = together[0]
         before = len(self.candidates)
-        if not is_file:
+        if isinstance(node, Folder):
             owner.folder = name
             files = list(self.walk(node, owner))
             if not (files or owner.left_out or owner.environments or owner.own):
@@ -192,16 +140,16 @@ class _Reader(contextlib.ExitStack):
             owner.environments.sort()
             more = f" and {len(owner.environments) - 1} more" if len(owner.environments) > 1 else ""
             self.refuse(f"{owner.environments[0]}/{more}", "passed over: an environment, nothing of a student's own")
-        if len(owners) > 1:
+        if len(together) > 1:
             notes = owner.notes
-            for one in owners:
-                others = ", ".join(other.student for other in owners if other is not one)
+            for one in together:
+                others = ", ".join(other.student for other in together if other is not one)
                 one.notes = [*notes, f"handed in together with {others}"]
-            for one in owners[1:]:
+            for one in together[1:]:
                 one.lost = owner.lost
                 self.candidates += [replace(c, owner=one) for c in self.candidates[before:] if c.owner is owner]
 
-    def nameless(self, node, chapter):
+    def nameless(self, node: File | Folder, chapter: str | None) -> str:
         """Why something at the top cannot be read that bears no student's name."""
         if not isinstance(node, File):
             return (
@@ -209,19 +157,19 @@ class _Reader(contextlib.ExitStack):
                 "for the student, or name it <chapter>-<student>"
             )
         kind, suffix = ("zip", ".zip") if is_zip(node.name) else ("notebook", ".ipynb")
-        stem = self.chapters.stems.get(chapter) or next(iter(self.chapters.stems.values()), "chapter")
+        stem = self.chapters.stems.get(chapter or "") or next(iter(self.chapters.stems.values()), "chapter")
         return (
             f"its name does not say whose it is: name the {kind} <student>_{stem}{suffix}, or put it into a folder "
             "named for the student"
         )
 
-    def owner(self, named, item):
+    def owner(self, named: Named, item: Item) -> Owner:
         student = printable(unicodedata.normalize("NFC", named.student)).strip() or repr(item.node.name)
         owner = Owner(named, student, item.place, shown=item.node.shown, when=named.when)
         self.owners.append(owner)
         return owner
 
-    def walk(self, folder, owner):
+    def walk(self, folder: Folder, owner: Owner) -> Iterator[File]:
         """The notebooks, zips and time stamps in a folder, at any depth, those near the top first, as long as they are
         not too many. What is neither is listed, and uses up nothing."""
         waiting, loose = deque([folder]), []
@@ -258,12 +206,16 @@ class _Reader(contextlib.ExitStack):
             if owner.names <= 0 or listing.cut:
                 break
         if waiting or not owner.entries or owner.names <= 0:
-            most = f"{MOST_ENTRIES} folders, notebooks and zips" if owner.entries <= 0 else f"{MOST_NAMES} files"
+            most = (
+                f"{owners.MOST_ENTRIES} folders, notebooks and zips"
+                if owner.entries <= 0
+                else f"{owners.MOST_NAMES} files"
+            )
             self.cut(owner, f"{folder.shown}/", f"more than {most}; the rest is not read")
         for file in loose:
             self.loose(file, owner)
 
-    def loose(self, file, owner):
+    def loose(self, file: File, owner: Owner) -> None:
         """List a file that is no notebook. One that stands for a notebook shall not be passed over: a page or a script
         made of it, or an archive that is no zip."""
         if is_own(file.name, {owner.system}):
@@ -275,13 +227,13 @@ class _Reader(contextlib.ExitStack):
             owner.lost, owner.chapter = owner.lost or f"{file.name}: {reason}", owner.chapter or chapter
         self.refuse(file.shown, reason, owner)
 
-    def cut(self, owner, shown, reason):
+    def cut(self, owner: Owner, shown: str, reason: str) -> None:
         """Take down that something of a student's is not read."""
         self.unread.append(Unread(shown, reason))
         owner.lost = owner.lost or reason
         owner.notes.append(f"cut short: {reason}")
 
-    def files(self, files, owner, flat=False, zips=0):
+    def files(self, files: list[File], owner: Owner, flat: bool = False, zips: int = 0) -> None:
         """Take the notebooks of one student, and those in the student's zips."""
         stamps = {file.names[:-1]: file for file in files if file.name == STAMP and not zips}
         for file in files:
@@ -305,9 +257,9 @@ class _Reader(contextlib.ExitStack):
                 owner.chapter = owner.chapter or self.chapters.in_name(file.name)[0]
                 self.refuse(file.shown, str(trouble), owner)
 
-    def notebook(self, file, owner, flat, stamps):
+    def notebook(self, file: File, owner: Owner, flat: bool, stamps: dict[tuple[str, ...], File]) -> None:
         if owner.notebooks == 0:
-            raise Trouble(f"there are more than {MOST_NOTEBOOKS} notebooks of this student")
+            raise Trouble(f"there are more than {owners.MOST_NOTEBOOKS} notebooks of this student")
         owner.notebooks -= 1
         path, notes = self.fetch(file, owner), []
         contents, name = self.chapters.of_contents(path), bare(file.name)
@@ -338,14 +290,14 @@ class _Reader(contextlib.ExitStack):
             notes.append("its time lies in the future")
         self.candidates.append(candidate)
 
-    def ours(self, file, owner, contents):
+    def ours(self, file: File, owner: Owner, contents: Contents) -> str:
         """How a notebook is known to be the course's own, by where it lies and what it says."""
         inside = [part.casefold() for part in file.names[len(owner.shown.split("/")) : -1]]
         if contents.reference:
             return "it is an executed reference of the course"
         return "it lies in a folder called solutions, as the course's own do" if OURS in inside else ""
 
-    def time(self, candidate, stamps):
+    def time(self, candidate: Candidate, stamps: dict[tuple[str, ...], File]) -> None:
         """Give a candidate the time that its system states, where there is one that counts."""
         owner, file = candidate.owner, candidate.entry
         when = owner.when
@@ -364,7 +316,7 @@ class _Reader(contextlib.ExitStack):
             candidate.entry = replace(file, when=when)
             candidate.stated = True
 
-    def lost(self):
+    def lost(self) -> list[tuple[Owner, str]]:
         """The owners of whom nothing could be read, and who shall not vanish: pairs of one and a chapter."""
         read = {id(c.owner) for c in self.candidates}
         common = Counter(c.chapter for c in self.candidates).most_common(1)
@@ -376,7 +328,7 @@ class _Reader(contextlib.ExitStack):
                 found.append((owner, owner.chapter or owner.place.hint or said or otherwise))
         return found
 
-    def fetch(self, file, owner=None):
+    def fetch(self, file: File, owner: Owner | None = None) -> Path:
         """The path of a file's contents, unpacked where it stands in a zip. A notebook that is too large becomes an
         empty file of that size, which takes no room, and which whoever reads notebooks then reports. Raises Trouble."""
         if file.path:
@@ -390,11 +342,12 @@ class _Reader(contextlib.ExitStack):
         suffix = ".zip" if is_zip(file.name) else ".ipynb" if notebook else ""
         path = folder / (safe_name(bare(file.name)) + suffix)
         spend = owner.spend if owner else lambda _: None
-        unpack(*file.member, path, SIZE_LIMIT if notebook else MOST_BYTES, spend, cut=notebook)
+        assert file.member  # a File has a path or stands in a zip
+        unpack(*file.member, path, SIZE_LIMIT if notebook else owners.MOST_BYTES, spend, cut=notebook)
         return path
 
 
-def contradiction(by_name, contents, file):
+def contradiction(by_name: str | None, contents: Contents, file: File) -> str:
     """What of a notebook's name, metadata and exercises contradicts what, in words, or ""."""
     said = contents.chapter
     if by_name and said and by_name != said:
@@ -404,7 +357,7 @@ def contradiction(by_name, contents, file):
     return ""
 
 
-def _without_number(student, chapter):
+def _without_number(student: str, chapter: str) -> str:
     """A student's name without a chapter's number at its end."""
     student = uncopied(student)[0]
     return re.sub(rf"[\s_\-]+(?:ch|chapter)?[\s_\-]*0?{int(chapter)}$", "", student, flags=re.IGNORECASE)

@@ -12,7 +12,7 @@ INVISIBLE = re.compile(
 CONFUSABLE = str.maketrans("аеорсухіјѕһԁԛԝкмтвнαοριυκτνβ", "aeopcyxijshdqwkmtbhaopiuktvb")
 
 
-def printable(text, lines=False):
+def printable(text: object, lines: bool = False) -> str:
     """The text with everything escaped that a terminal, or a reader's eye, would be led astray by.
 
     Control and format characters (escape sequences, bidirectional overrides, zero-width ones), undecodable bytes and
@@ -35,7 +35,7 @@ def printable(text, lines=False):
     return "".join(shown)
 
 
-def safe_name(text):
+def safe_name(text: object) -> str:
     """A folder's name for a student or a file, good on every file system, and different for different texts.
 
     A plain lower-case name stays as it is; any other is tidied and gets eight digits of its hash, so that neither
@@ -50,6 +50,6 @@ def safe_name(text):
     return f"{tidy.strip('_-').lower() or 'student'}-{digest}"
 
 
-def look(name):
+def look(name: str) -> str:
     """What a name looks like: the same for names that a reader would take for each other."""
     return unicodedata.normalize("NFKC", name).casefold().translate(CONFUSABLE)

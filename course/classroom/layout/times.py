@@ -2,17 +2,19 @@
 
 import math
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from course.classroom.layout.archives import Trouble
 from course.classroom.layout.chapters import ends
+from course.classroom.layout.owners import Candidate
 from course.classroom.layout.patterns import MINUTE
 
 ENOUGH = 0.75  # of the students: a few files may have been put beside a download by hand
 
 
-def of_stamp(path, zone=None):
+def of_stamp(path: Path, zone: tzinfo | None = None) -> datetime:
     """The time in a timestamp.txt: nbgrader's "2026-03-01 12:00:00.000000 Europe/Berlin", or Sakai's
     "20260301120000000", which is UTC. Raises Trouble."""
     try:
@@ -28,13 +30,14 @@ def of_stamp(path, zone=None):
         raise Trouble("its timestamp.txt cannot be read; the file's own time was taken") from None
 
 
-def mark_packed(candidates):
+def mark_packed(candidates: list[Candidate]) -> list[str]:
     """Find the times that are those of a download and not of handing in: `timed` of those candidates becomes False.
 
     Nearly all of a chapter's students in one folder or zip do not hand in within a minute of each other; where a
     system's downloads are known to bear such times, there need be no others. Returns sentences for the instructor.
     """
-    groups, packed = defaultdict(list), defaultdict(list)
+    groups: defaultdict[tuple[str, str, str], list[Candidate]] = defaultdict(list)
+    packed: defaultdict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for one in candidates:
         if not one.stated:
             groups[one.owner.container, one.owner.system, one.chapter].append(one)
@@ -54,9 +57,10 @@ def mark_packed(candidates):
     return [_sentence(chapter, system, found) for (chapter, system), found in packed.items()]
 
 
-def _largest(found, window):
+def _largest(found: list[Candidate], window: timedelta) -> list[Candidate]:
     """The most candidates, in the order of their times, that lie within a window of time."""
-    best, first = [], 0
+    best: list[Candidate] = []
+    first = 0
     for last, one in enumerate(found):
         while one.entry.when - found[first].entry.when > window:
             first += 1
@@ -65,7 +69,7 @@ def _largest(found, window):
     return best
 
 
-def _sentence(chapter, system, found):
+def _sentence(chapter: str, system: str, found: list[Candidate]) -> str:
     times = [one.entry.when for one in found]
     spread = (max(times) - min(times)).total_seconds()
     late = sum(one.owner.late for one in found)

@@ -3,15 +3,17 @@
 import io
 import re
 import zipfile
+from collections.abc import Mapping
 
 from course.classroom import lms, rules
 from course.classroom.report import words
 from course.classroom.report.words import line, markdown, name
+from course.classroom.results import Result
 
 PACKED = (1980, 1, 1, 0, 0, 0)  # the time of all that is packed, so that equal feedback makes an equal file
 
 
-def feedback(result, chapters):
+def feedback(result: Result, chapters: Mapping[str, str]) -> str:
     """The feedback as Markdown. It says nothing of a hidden case but how many were right."""
     title = chapters.get(result["chapter"], result["chapter"])
     handed_in = f", handed in {words.when(result['submitted'])}" if rules.timed(result) else ""
@@ -47,12 +49,12 @@ def feedback(result, chapters):
     return "\n\n".join(lines) + "\n"
 
 
-def packed(pages, results, chapters):
+def packed(pages: list[str], results: list[Result], chapters: Mapping[str, str]) -> dict[tuple[str, str], bytes]:
     """Zips of feedback under the names that an LMS's upload wants: dict from (system, chapter) to bytes.
 
     pages: the feedback of each result, as HTML. Only of what came under that system's names.
     """
-    members = {}
+    members: dict[tuple[str, str], dict[str, str]] = {}
     for result, page in zip(results, pages):
         if came := lms.origin(result["file"]):
             title = chapters.get(result["chapter"], result["chapter"])
@@ -61,12 +63,12 @@ def packed(pages, results, chapters):
     return {key: _zip(own) for key, own in members.items()}
 
 
-def _member(text):
+def _member(text: str) -> str:
     """A name within a zip that leads nowhere."""
     return re.sub(r'[\\/:*?"<>|\x00-\x1f\ud800-\udfff]', "-", text).lstrip(".~")
 
 
-def _zip(members):
+def _zip(members: dict[str, str]) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for member, text in sorted(members.items()):

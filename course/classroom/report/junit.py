@@ -1,11 +1,13 @@
 """Results as JUnit XML."""
 
 import xml.etree.ElementTree as xml
+from collections.abc import Mapping
 
 from course.classroom.report import words
+from course.classroom.results import Result
 
 
-def junit(results, chapters):
+def junit(results: list[Result], chapters: Mapping[str, str]) -> str:
     """A suite for each submission, a case for each exercise."""
     top = xml.Element("testsuites", name="course grade")
     for r in words.counted(words.handed_in(results)):

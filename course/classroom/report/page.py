@@ -4,15 +4,20 @@ import base64
 import hashlib
 import re
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from course.classroom import rules
-from course.classroom.layout import safe_name
+from course.classroom.layout import Unread, safe_name
 from course.classroom.report import words
+from course.classroom.results import Result, Row
+from course.classroom.similarity import Pair
 
 MOST_ALIKE = 100  # pairs of students whose answers are shown side by side
 MOST_HINTS = 5  # mistakes of one exercise that are shown before the others are folded away
@@ -20,7 +25,7 @@ WIDE, NARROW = 0.12, 0.03  # shares of a bar that bear sign and number, or the s
 
 
 @cache
-def _templates():
+def _templates() -> Environment:
     env = Environment(
         loader=PackageLoader("course.classroom.report"),
         autoescape=True,
@@ -42,26 +47,33 @@ def _templates():
 
 
 @cache
-def text_of(name):
+def text_of(name: str) -> str:
     """The text of a file that lies with the templates."""
     return (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
 
 
-def digest(text):
+def digest(text: str) -> str:
     """What a page's policy knows a style or a script by."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def feedback(result, chapters):
+def feedback(result: Result, chapters: Mapping[str, str]) -> str:
     """One student's feedback on one chapter as a page: each answer with its verdict. It says nothing of a hidden case
     but how many were right."""
     return _templates().get_template("feedback.html").render(r=result, title=_title(result, chapters))
 
 
-def report(results, unread, pairs, chapters, remarks, made):
+def report(
+    results: list[Result],
+    unread: Sequence[Unread],
+    pairs: Sequence[Pair],
+    chapters: Mapping[str, str],
+    remarks: Sequence[str],
+    made: datetime,
+) -> str:
     """The whole page. It needs no network, and no script to be read."""
     numbers = sorted({r["chapter"] for r in results})
-    students = defaultdict(dict)
+    students: defaultdict[str, dict[str, Result]] = defaultdict(dict)
     for r in results:
         students[r["student"]][r["chapter"]] = r
     ids = {student: f"s{i}" for i, student in enumerate(students)}
@@ -93,17 +105,17 @@ def report(results, unread, pairs, chapters, remarks, made):
     )
 
 
-def _title(result, chapters):
+def _title(result: Result, chapters: Mapping[str, str]) -> str:
     return chapters.get(result["chapter"], result["chapter"])
 
 
-def _named(student):
+def _named(student: str) -> str:
     """What a file of rules calls a student: the name, where it can well be written there."""
     plain = len(student) <= words.MOST_NAME and not re.search(r"[\ud800-\udfff]", student)
     return student if plain else safe_name(student)
 
 
-def _absent(results):
+def _absent(results: list[Result]) -> dict[str, list[Result]]:
     """By chapter the results of those who handed nothing in."""
     found = defaultdict(list)
     for r in results:
@@ -112,7 +124,7 @@ def _absent(results):
     return dict(found)
 
 
-def _notes(results):
+def _notes(results: list[Result]) -> dict[str, list[Result]]:
     """The results that bear a note, by note."""
     found = defaultdict(list)
     for r in results:
@@ -121,10 +133,10 @@ def _notes(results):
     return dict(found)
 
 
-def _chart(number, results):
+def _chart(number: str, results: list[Result]) -> dict[str, Any]:
     """How a chapter's exercises came out: for each a count by state, and the parts of a bar."""
     of_chapter = [r for r in results if r["chapter"] == number]
-    counts = {n: Counter() for n in words.exercises(of_chapter)}
+    counts: dict[str, Counter[str]] = {n: Counter() for n in words.exercises(of_chapter)}
     for r in of_chapter:
         for e in r["exercises"]:
             counts[e["exercise"]][e["state"]] += 1
@@ -133,7 +145,7 @@ def _chart(number, results):
     return {"number": number, "of": len(of_chapter), "counts": counts, "states": present, "bars": bars}
 
 
-def _bar(count, states):
+def _bar(count: Counter[str], states: list[str]) -> list[dict[str, Any]]:
     """The parts of a stacked bar: where each begins and how wide it is, in percent, and what it bears."""
     x, parts = 0.0, []
     for state in states:
@@ -146,10 +158,10 @@ def _bar(count, states):
     return parts
 
 
-def _mistakes(results):
+def _mistakes(results: list[Result]) -> dict[str, list[tuple[str, list[str]]]]:
     """By exercise the wrong answers, grouped by the hint they hit, the most common first: a list of (hint or "", the
     students)."""
-    groups = defaultdict(lambda: defaultdict(list))
+    groups: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for r in results:
         for e in r["exercises"]:
             if e["state"] in ("wrong", "crashed", "timeout"):
@@ -158,7 +170,7 @@ def _mistakes(results):
     return {n: sorted(groups[n].items(), key=lambda g: (g[0] == "", -len(g[1]), g[0])) for n in ordered}
 
 
-def _unhinted(row):
+def _unhinted(row: Row) -> str:
     """What to call a wrong answer that hit no hint: how it crashed or hung, or ""."""
     if row["state"] == "wrong":
         return ""
@@ -166,7 +178,9 @@ def _unhinted(row):
     return words.STATES[row["state"]][1] + (f" with {raised[1]}" if raised else "")
 
 
-def _alike(results, pairs):
+def _alike(
+    results: list[Result], pairs: Sequence[Pair]
+) -> list[tuple[tuple[str, str], list[Pair], dict[tuple[str, str], str]]]:
     """Pairs of students with answers that are alike, those with the most such answers first: a list of (their names,
     the Pairs, the answers by student and exercise)."""
     sources, by_students = {}, defaultdict(list)

@@ -2,9 +2,12 @@
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from course.classroom import lms, rules
 from course.classroom.report.words import cell, exercises, full_name
+from course.classroom.results import Result
 
 GRADES = ["assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email"]
 GRADES += ["raw_score", "late_submission_penalty", "score", "max_score"]
@@ -12,7 +15,7 @@ MOODLE = ["Identifier", "Full name", "Email address", "Grade", "Maximum Grade", 
 CANVAS = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
 
 
-def _csv(columns, rows):
+def _csv(columns: Sequence[str], rows: list[dict[str, Any]]) -> str:
     stream = io.StringIO()
     table = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     table.writeheader()
@@ -20,19 +23,19 @@ def _csv(columns, rows):
     return stream.getvalue()
 
 
-def _who(result):
+def _who(result: Result) -> dict[str, str]:
     """What is known of a student, for a table."""
     last, first = result.get("last_name", ""), result.get("first_name", "")
     return {"last_name": cell(last), "first_name": cell(first), "email": cell(result.get("mail") or "")}
 
 
-def lms_id(result):
+def lms_id(result: Result) -> str:
     """A student's id in the LMS, by the file that was handed in or by the roster, or ""."""
     came = lms.origin(result["file"])
     return cell(came.id if came else result.get("id") or result.get("lms_id") or "")
 
 
-def grades(results, chapters):
+def grades(results: list[Result], chapters: Mapping[str, str]) -> str:
     """A row for each student and chapter: the columns of nbgrader's exporter, and one per exercise with its points."""
     rows = [
         {
@@ -52,7 +55,7 @@ def grades(results, chapters):
     return _csv([*GRADES, *exercises(results)], rows)
 
 
-def wide(results, called):
+def wide(results: list[Result], called: Mapping[str, str]) -> str:
     """A row for each student, a column for each chapter, and their sum. called: dict from chapter to heading."""
     numbers = sorted({r["chapter"] for r in results})
     rows = []
@@ -72,7 +75,7 @@ def wide(results, called):
     return _csv([*columns, *(called[n] for n in numbers), "total"], rows)
 
 
-def moodle(results):
+def moodle(results: list[Result]) -> str:
     """The grading worksheet of one assignment, that is one chapter."""
     return _csv(
         MOODLE,
@@ -90,7 +93,7 @@ def moodle(results):
     )
 
 
-def canvas(results, called):
+def canvas(results: list[Result], called: Mapping[str, str]) -> str:
     """A gradebook to import, with the row of points possible. called: dict from chapter to the assignment's name."""
     most = {called[r["chapter"]]: r["max_score"] for r in results}
     rows = [{"Student": "    Points Possible", **most}]
@@ -110,9 +113,9 @@ def canvas(results, called):
     return _csv([*CANVAS, *sorted(most)], rows)
 
 
-def _by_student(results):
+def _by_student(results: list[Result]) -> dict[str, dict[str, Result]]:
     """Student to {chapter: result}, those with a submission first among a student's."""
-    students = {}
+    students: dict[str, dict[str, Result]] = {}
     for r in results:
         students.setdefault(r["student"], {})[r["chapter"]] = r
     return students

@@ -5,16 +5,29 @@ are a student's work: each is escaped for where it goes, a spreadsheet, a page, 
 and a page's policy lets no script and no style run but its own. A file is written whole or not at all.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from course.classroom import lms
-from course.classroom.layout import safe_name
+from course.classroom.layout import Unread, safe_name
 from course.classroom.report import feedback, junit, page, tables, words
+from course.classroom.results import Result
+from course.classroom.similarity import Pair
 from course.files import write
 
 
-def write_reports(folder, results, unread=(), pairs=(), *, chapters, remarks=(), assignments=None, made=None):
+def write_reports(
+    folder: Path | str,
+    results: list[Result],
+    unread: Sequence[Unread] = (),
+    pairs: Sequence[Pair] = (),
+    *,
+    chapters: Mapping[str, str],
+    remarks: Sequence[str] = (),
+    assignments: Mapping[str, str] | None = None,
+    made: datetime | None = None,
+) -> list[Path]:
     """Write the tables, report.html, results.xml, feedback/<student>/<chapter>.md and .html, and what an LMS takes in.
 
     folder: exists. results: dicts as `rules.apply` gives them. unread: of `layout.Unread`. pairs: of
@@ -26,8 +39,9 @@ def write_reports(folder, results, unread=(), pairs=(), *, chapters, remarks=(),
     if not folder.is_dir():
         raise FileNotFoundError(2, "No such folder", str(folder))
     results = sorted(results, key=lambda r: (r["student"].casefold(), r["student"], r["chapter"]))
-    called = {r["chapter"]: chapters.get(r["chapter"], r["chapter"]) for r in results} | (assignments or {})
-    texts = {
+    called = {r["chapter"]: chapters.get(r["chapter"], r["chapter"]) for r in results}
+    called |= assignments or {}
+    texts: dict[str, str | bytes] = {
         "grades.csv": tables.grades(results, chapters),
         "grades-wide.csv": tables.wide(results, called),
         "report.html": page.report(results, unread, pairs, chapters, remarks, made),
@@ -46,7 +60,7 @@ def write_reports(folder, results, unread=(), pairs=(), *, chapters, remarks=(),
     return [folder / name for name in texts]
 
 
-def _for_lms(results, chapters, called):
+def _for_lms(results: list[Result], chapters: Mapping[str, str], called: Mapping[str, str]) -> dict[str, str]:
     """The tables for the systems from which the class came."""
     systems = {came.system for r in results if (came := lms.origin(r["file"]))}
     texts = {}
