@@ -1684,8 +1684,8 @@ claim(
 # %% [markdown]
 # To fit a random label, a network has to learn that one digit by heart. Decay and dropout make that hard, and early
 # stopping leaves before it happens, for what many digits agree on is learned first (Arpit et al., 2017). The small rate
-# is early stopping in disguise: after 4,000 steps in place of 800 it had fitted XX % of the labels, and on the
-# validation set it had fallen from XX to XX % (recorded sweep). With right labels there is less to repair, and none of
+# is early stopping in disguise: at 0.0003, after 4,000 steps in place of 800, it had fitted over 99 % of the labels and
+# fallen from 79 to 64 % of the validation set (recorded sweep). With right labels there is less to repair, and none of
 # the four gains much.
 #
 # ## A look inside: what decay wipes away
@@ -2482,7 +2482,8 @@ def by_where(h, upstream, draws, share, training):
 check("2.3", dropout_both_ways)
 
 # %% [markdown]
-# **Exercise 2.4 ★★** A Keras layer with a memory: batch normalisation for dense layers and for images, which knows its mode.
+# **Exercise 2.4 ★★** A Keras layer with a memory: batch normalisation for dense layers and for images, which knows its
+# mode.
 
 
 # %%
