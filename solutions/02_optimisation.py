@@ -614,7 +614,7 @@ plt.show()
 #
 # ## Momentum
 #
-# Let a heavy ball roll: pushes to the left and right cancel, pushes along the floor add up.
+# Let a heavy ball roll: in time, pushes to the left and right cancel, pushes along the floor add up.
 # **Momentum** (Polyak, 1964) gives the parameters a velocity $v$, of which each step keeps a part $\mu$:
 #
 # $$ v \leftarrow \mu v - \alpha g, \qquad \theta \leftarrow \theta + v \tag{2.7} $$
@@ -1333,7 +1333,7 @@ best |= {(row["scale"], row["remedy"]): row["rate"] for row in sorted(deep, key=
 
 # %% tags=["aside"]
 # @title Draws figure 2.7
-figure, axis = plt.subplots(figsize=(7.4, 3.2))
+figure, axis = plt.subplots(figsize=(9, 3.2))
 curves = {}
 for scale, remedy in KINDS:
     name = ("He's variance" if scale == 2 else "a hundredth of it") + f", {remedy}" * (remedy != "none")
@@ -1344,7 +1344,8 @@ plots.draw_curves(axis, curves, "learning rate", "accuracy, validation set", x=L
 axis.set(xscale="log", ylim=(0, 1))
 axis.set_xticks(LEARNING_RATES, [f"{rate:g}" for rate in LEARNING_RATES])
 axis.minorticks_off()
-axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0.02, 0.14))
+axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+figure.tight_layout()
 plt.show()
 
 # %% [markdown]
@@ -1651,10 +1652,10 @@ figure, axes = plt.subplots(1, 2, figsize=(9.2, 2.6))
 for axis, (name, noise) in zip(axes, NOISE.items()):
     bars = {method: [100 * share for share in reached[method, noise]] for method in STRENGTHS}
     plots.draw_bars(axis, bars, "accuracy on test digits (%)", f"1,000 digits, {name}")
-    axis.set_xlim(60, 100)
+    axis.set(xlim=(60, 114), xticks=range(60, 101, 10))
     for row, (method, values) in enumerate(bars.items()):
         strength = f"{best[method, noise]:g}: " if best[method, noise] else ""
-        axis.text(100, row, f"{strength}{np.mean(values):.1f}", ha="right", va="center", fontsize=8)
+        axis.text(114, row, f"{strength}{np.mean(values):.1f}", ha="right", va="center", fontsize=8)
 axes[1].set_yticklabels([])
 figure.tight_layout()
 plt.show()
@@ -1785,6 +1786,7 @@ record(
     accuracy_none=np.mean(reached["none", 0.0]),
     accuracy_random_labels=np.mean(reached["none", 0.4]),
     accuracy_random_labels_decay=np.mean(reached["weight decay", 0.4]),
+    accuracy_random_labels_small_rate=np.mean(reached["small rate", 0.4]),
     accuracy_random_labels_dropout=np.mean(reached["dropout", 0.4]),
     accuracy_random_labels_early_stopping=np.mean(reached["early stopping", 0.4]),
 )
