@@ -3088,6 +3088,13 @@ def step_by_step(z, gamma, upstream, epsilon=1e-3):
     return to_hat * inverse, np.repeat(to_mean[None] / count, count, axis=0), to_variance * 2 * off / count
 
 
+for name in (
+    "'z.mean(axis=0) - z' for 'z - z.mean(axis=0)' in 'z_hat = (z - z.mean(axis=0)) / root'",
+    "step_by_step: 'z.sum(axis=0) / count - z' for 'z - z.sum(axis=0) / count' in 'off = z - z.sum(axis=0) / count'",
+):
+    ex.equivalent(name, "it comes in twice, and two signs cancel")
+
+
 # %%
 check("2.5", three_ways_back)
 
