@@ -61,7 +61,7 @@
 #     means: descent with a velocity that remembers earlier gradients
 #     zh: 动量
 #   - term: effective rate
-#     means: the learning rate over 1 minus the momentum coefficient, which is what a steady gradient feels
+#     means: the learning rate as the parameters feel it; with momentum, the rate over 1 minus its coefficient
 #     zh: 有效学习率
 #   - term: RMSProp
 #     means: descent in which each gradient is divided by the root of a running mean of its squares
@@ -78,6 +78,9 @@
 #   - term: exploding gradient
 #     means: an error signal that grows from layer to layer on its way back
 #     zh: 梯度爆炸
+#   - term: gradient clipping
+#     means: a gradient longer than a bound is shortened to it
+#     zh: 梯度裁剪
 #   - term: batch normalisation
 #     means: a layer that normalises each unit by mean and variance of the mini-batch, then scales and shifts it
 #     zh: 批量归一化
@@ -135,6 +138,7 @@
 #   - "Prechelt, Early stopping - but when?, 1998"
 #   - "Glorot & Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010"
 #   - "Tieleman & Hinton, Lecture 6.5 - RMSProp, 2012"
+#   - "Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks, 2013"
 #   - "Sutskever, Martens, Dahl & Hinton, On the importance of initialization and momentum in deep learning, 2013"
 #   - "Dauphin et al., Identifying and attacking the saddle point problem, 2014"
 #   - "Srivastava et al., Dropout, 2014"
@@ -142,12 +146,13 @@
 #   - "He, Zhang, Ren & Sun, Delving deep into rectifiers, 2015"
 #   - "Ioffe & Szegedy, Batch normalization, 2015"
 #   - "Goodfellow, Bengio & Courville, Deep learning, chapters 7 and 8, 2016"
+#   - "Arpit et al., A closer look at memorization in deep networks, 2017"
+#   - "van Laarhoven, L2 regularization versus batch and weight normalization, 2017"
 #   - "Santurkar, Tsipras, Ilyas & Madry, How does batch normalization help optimization?, 2018"
 #   - "Loshchilov & Hutter, Decoupled weight decay regularization, 2019"
 
 # %% [markdown]
-# Three networks learn to classify digits. They are built of chapter 01's layers, and every gradient is exact. Each was
-# trained three times, from different random weights:
+# Three networks learn to classify digits. They are built of chapter 01's layers, and every gradient is exact:
 
 # %% tags=["aside"]
 # @title Imports and settings
@@ -183,21 +188,12 @@ rng = start("02")  # seeds everything from COURSE_SEED and sets the style of the
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 RUNS = budget(quick=2, full=5)
 
+
 # %% tags=["aside"]
-# @title Loads the digits; a perceptron, and what trains one several times
-mnist = data.mnist()
-pixels, truth = np.concatenate([mnist.x_train, mnist.x_test]), np.concatenate([mnist.y_train, mnist.y_test])
-
-
+# @title A perceptron, and what renews it for another training
 def as_rows(images):
     """Images (count, 28, 28) of bytes as rows (count, 784) of floats from 0 (black) to 1 (white)."""
     return images.reshape(-1, 784).astype("float32") / 255
-
-
-held_back = budget(quick=2500, full=10000, least=500)
-images, labels = as_rows(pixels[:2000]), truth[:2000]  # to train on
-validation = as_rows(pixels[2000:2500]), truth[2000:2500]  # to choose by
-test = as_rows(pixels[2500:][-held_back:]), truth[2500:][-held_back:]  # to judge by
 
 
 def perceptron(hidden, activation="relu", scale=2.0):
@@ -212,25 +208,30 @@ def perceptron(hidden, activation="relu", scale=2.0):
     return net
 
 
-def trainer(make, optimizer):
-    """A function that trains one network again and again, each time from new random weights.
+def renewable(make, optimizer):
+    """A function that gives a network of `make`, compiled, with new random weights and a fresh optimiser each time.
 
-    make: gives a new network; it is compiled once, which takes longer than to train it. The function takes inputs,
-    labels, the number of epochs (of mini-batches of 50), a learning rate or None, and what else `fit` takes; it returns
-    the trained network and its history, a dict."""
+    It is always the same network: to compile it takes longer than to train it, and is done once. The function takes a
+    learning rate, or none for the optimiser's own."""
     net = make()
     net.compile(optimizer, LOSS, steps_per_execution=at_once(20))
     optimizer.build(net.trainable_variables)
     rewind = rewinder(net)
 
-    def train(x, y, epochs, rate=None, **more):
+    def renew(rate=None):
         rewind()
         net.set_weights(make().get_weights())
         if rate is not None:
             net.optimizer.learning_rate = rate
-        return net, net.fit(x, y, batch_size=50, epochs=epochs, verbose=0, **more).history
+        return net
 
-    return train
+    return renew
+
+
+def three_runs(renew, count=2000, **more):
+    """The histories of three trainings on the first `count` digits."""
+    epochs, digits = budget(quick=8, full=30, least=2), (images[:count], labels[:count])
+    return [renew().fit(*digits, batch_size=50, epochs=epochs, verbose=0, **more).history for _ in range(3)]
 
 
 def accuracy(net, x, y):
@@ -239,13 +240,21 @@ def accuracy(net, x, y):
 
 
 # %% tags=["aside"]
+# @title Loads the digits
+mnist = data.mnist()
+pixels, truth = np.concatenate([mnist.x_train, mnist.x_test]), np.concatenate([mnist.y_train, mnist.y_test])
+held_back = budget(quick=2500, full=10000, least=500)
+images, labels = as_rows(pixels[:2000]), truth[:2000]  # to train on
+validation = as_rows(pixels[2000:2500]), truth[2000:2500]  # to choose by
+test = as_rows(pixels[2500:][-held_back:]), truth[2500:][-held_back:]  # to judge by
+
+# %% tags=["aside"]
 # @title Draws figure 2.1
-stuck = trainer(lambda: perceptron([100] * 10, "sigmoid", 1.0), keras.optimizers.SGD(0.1))
-thrown = trainer(lambda: perceptron([100]), keras.optimizers.SGD(4.0))
-crammed = trainer(lambda: perceptron([128, 128]), keras.optimizers.Adam(0.003))
-epochs = budget(quick=8, full=30, least=2)
-curves = [{"training loss": [train(images, labels, epochs)[1]["loss"] for _ in range(3)]} for train in (stuck, thrown)]
-histories = [crammed(images[:1000], labels[:1000], epochs, validation_data=validation)[1] for _ in range(3)]
+stuck = three_runs(renewable(lambda: perceptron([100] * 10, "sigmoid", 1.0), keras.optimizers.SGD(0.1)))
+thrown = three_runs(renewable(lambda: perceptron([100]), keras.optimizers.SGD(4.0)))
+crammed = renewable(lambda: perceptron([128, 128]), keras.optimizers.Adam(0.003))
+histories = three_runs(crammed, 1000, validation_data=validation)
+curves = [{"training loss": [history["loss"] for history in found]} for found in (stuck, thrown)]
 curves.append(
     {"training loss": [h["loss"] for h in histories], "loss on other digits": [h["val_loss"] for h in histories]}
 )
@@ -294,7 +303,7 @@ plt.show()
 #    \tag{2.2} $$
 #
 # The typical error of $g$ is the root of that: a hundred times the work makes it ten times smaller. Hence many rough
-# steps rather than few exact ones. (`fit` draws without replacement; then the variance is a little smaller still.)
+# steps rather than few exact ones.
 
 
 # %%
@@ -502,10 +511,10 @@ ask(
 # $$ L(\theta^* + \varepsilon u_i) \approx L(\theta^*) + \tfrac12 \kappa_i\, \varepsilon^2 \tag{2.6} $$
 #
 # If all eigenvalues are positive, every direction leads up: a minimum. If all are negative, a maximum. If there are
-# both, a **saddle**: a mountain pass, up to the left and right, down ahead and behind. (If some are 0 and all others
-# agree, second derivatives cannot tell.) By (2.3) descent *leaves* a saddle, for along a negative $\kappa$ the factor
-# $1-\alpha\kappa$ is above 1. But it multiplies your distance from the ridge: begin close to it, and you stay long.
-# In many dimensions saddles are far more common than minima of high loss, argue Dauphin et al. (2014).
+# both, a **saddle**, like a mountain pass. (If some are 0 and all others agree, second derivatives cannot tell.) By
+# (2.3) descent *leaves* a saddle, for along a negative $\kappa$ the factor $1-\alpha\kappa$ is above 1. But it
+# multiplies the distance: begin close, and you stay long. In many dimensions saddles are far more common than minima of
+# high loss, argue Dauphin et al. (2014).
 
 
 # %%
@@ -544,11 +553,9 @@ def critical_points(count):
 # %%
 prove("2.6", by_curvature, by_looking_round, cases=critical_points(100), name="critical point", rtol=0.05, atol=0.05)
 
-# %% [markdown]
-# Here is a landscape with a bent ravine, and along its floor a shallow minimum, a saddle and a deep minimum.
 
-
-# %%
+# %% tags=["aside"]
+# @title The landscape, and what draws it
 def height(theta):
     """The loss of the landscape; theta (2,) or (2, ...)."""
     x, y = theta
@@ -559,13 +566,6 @@ def height_gradient(theta):
     x, y = theta
     across = 10 * (y - 0.35 * np.sin(1.5 * x))
     return np.array([x**3 / 2 - x / 2 - 0.06 - across * 0.525 * np.cos(1.5 * x), across])
-
-
-# %% tags=["aside"]
-# @title Finds the critical points and draws figure 2.3
-grid = np.stack(np.meshgrid(np.linspace(-2.3, 2.3, 231), np.linspace(-1.1, 1.1, 111)))
-flat = [optimize.root(height_gradient, guess).x for guess in ((-1, -0.3), (0, 0), (1, 0.3))]
-shallow, saddle, deep = flat
 
 
 def numerical_hessian(theta, epsilon=1e-4):
@@ -582,6 +582,12 @@ def draw_map(axis, title=""):
     axis.plot(*saddle, "x", color="black", markersize=6, zorder=5)
     axis.set(title=title, xlabel="$\\theta_1$", ylabel="$\\theta_2$", xlim=(-2.3, 2.3), ylim=(-1.1, 1.1))
 
+
+# %% tags=["aside"]
+# @title Finds the critical points and draws figure 2.3
+grid = np.stack(np.meshgrid(np.linspace(-2.3, 2.3, 231), np.linspace(-1.1, 1.1, 111)))
+flat = [optimize.root(height_gradient, guess).x for guess in ((-1, -0.3), (0, 0), (1, 0.3))]
+shallow, saddle, deep = flat
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3), width_ratios=[1.25, 1])
 draw_map(axes[0], "from above")
@@ -603,12 +609,12 @@ figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 2.3. Left: the landscape and its three critical points, each with its eigenvectors (blue: up to both sides,
-# orange and dashed: down) and eigenvalues. Right: the loss along the floor.*
+# *Figure 2.3. Left: a landscape with a bent ravine, and its three critical points, each with its eigenvectors (blue: up
+# to both sides, orange and dashed: down) and eigenvalues. Right: the loss along the floor.*
 #
 # ## Momentum
 #
-# A heavy ball in a ravine does not zigzag: pushes to the left and right cancel, pushes along the floor add up.
+# Let a heavy ball roll: in time, pushes to the left and right cancel, pushes along the floor add up.
 # **Momentum** (Polyak, 1964) gives the parameters a velocity $v$, of which each step keeps a part $\mu$:
 #
 # $$ v \leftarrow \mu v - \alpha g, \qquad \theta \leftarrow \theta + v \tag{2.7} $$
@@ -618,13 +624,13 @@ plt.show()
 #
 # $$ v_t = -\alpha g \left(1 + \mu + \dots + \mu^{t-1}\right) = -\alpha g\, \frac{1 - \mu^t}{1 - \mu} \tag{2.8} $$
 #
-# which ends at ten times the first step. So $\alpha/(1-\mu)$ is the **effective rate**, and a comparison with plain
-# descent at equal $\alpha$ compares two different rates. **Nesterov's** variant (1983; Sutskever et al., 2013) looks
-# ahead. The velocity will carry you to $\theta+\mu v$ anyway, so take the gradient *there*:
+# which ends at ten times the first step. So $\alpha/(1-\mu)$ is the **effective rate**: at equal $\alpha$, momentum
+# goes further than plain descent. **Nesterov's** variant (1983; Sutskever et al., 2013) looks ahead. The velocity will
+# carry you to $\theta+\mu v$ anyway, so take the gradient *there*:
 #
 # $$ v \leftarrow \mu v - \alpha \nabla L(\theta + \mu v), \qquad \theta \leftarrow \theta + v \tag{2.9} $$
 #
-# (What Keras holds is $\theta+\mu v$; the proof compares that.)
+# (Keras holds $\theta+\mu v$, which the proof compares.)
 
 
 # %%
@@ -714,8 +720,11 @@ prove("2.8", velocity, keras_velocity, cases=steady_gradients(), rtol=1e-4)
 prove("2.9", nesterov_path, keras_nesterov_path, cases=bowls_and_rates(20), rtol=1e-3, atol=1e-4)
 
 # %% [markdown]
-# Is momentum more than a larger rate? Try both in ravines of condition number 20 and 100, at 200 rates each, and count
-# the steps until you stay a thousand times closer to the minimum than at the start.
+# Is momentum more than a larger rate? In a bowl it is: in the long run, at the best $\alpha$ and $\mu$, a step leaves
+# $(\sqrt{\kappa_{\max}}-\sqrt{\kappa_{\min}})/(\sqrt{\kappa_{\max}}+\sqrt{\kappa_{\min}})$ of the distance, (2.5) with
+# roots, and the best $\mu$ is the square of that (Polyak, 1964). At a condition number of 100 it is $9/11$ in place of
+# $99/101$. Try 20 coefficients, each at its best of 60 rates, and count the steps until you stay a thousand times
+# closer to the minimum.
 
 
 # %%
@@ -726,57 +735,60 @@ def steps_until_it_stays(good):
     return np.where(bad[-1], np.inf, last)
 
 
-def steps_in_ravine(step, rates, condition):
-    """Steps to come a thousand times closer to the bottom of a ravine, for each of the rates."""
-    curvatures, start = np.array([[1.0], [condition]]), np.ones((2, len(rates)))
+def steps_in_ravine(condition, mu):
+    """Steps to come a thousand times closer to the bottom of a ravine, for each coefficient at its best of 60 rates."""
+    curvatures, rates = np.array([1.0, condition])[:, None, None], np.geomspace(0.2, 4, 60) / condition
     with np.errstate(all="ignore"):  # where the rate is too high, the numbers overflow
-        path = walk(step, lambda theta: curvatures * theta, start, 3000, rate=rates)
-        return steps_until_it_stays(np.linalg.norm(path, axis=1) < np.sqrt(2) / 1000)
+        start = np.ones((2, len(mu), len(rates)))
+        path = walk(momentum, lambda theta: curvatures * theta, start, 1600, rate=rates, mu=mu[:, None])
+        return steps_until_it_stays(np.linalg.norm(path, axis=1) < np.sqrt(2) / 1000).min(axis=1)
 
 
-RATES = np.geomspace(1e-4, 4, 200)
-needed = {(step, c): steps_in_ravine(step, RATES, c) for step in (descend, momentum) for c in (20, 100)}
+# %%
+conditions, coefficients = (6, 12, 25, 50, 100, 200, 400), np.linspace(0, 0.95, 20)
+needed = {condition: steps_in_ravine(condition, coefficients) for condition in conditions}
+plain, tuned = ({condition: pick(steps) for condition, steps in needed.items()} for pick in (lambda s: s[0], np.min))
 
 # %% tags=["aside"]
 # @title Draws figure 2.4
-figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.1), width_ratios=[1, 1, 1.5])
+figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.1), width_ratios=[1, 1, 1.4])
 x, y = np.meshgrid(np.linspace(-1.1, 0.6, 121), np.linspace(-1.2, 1.2, 89))
-for axis, (step, name) in zip(axes, [(descend, "plain"), (momentum, "momentum 0.9")]):
-    rate = RATES[needed[step, 100].argmin()]
-    path = walk(step, lambda theta: np.array([1.0, 100.0]) * theta, [-1.0, 1.0], 60, rate=rate)
+roots = best_rate(1, 10)  # of the curvatures 1 and 100
+for axis, rate, mu in zip(axes, (best_rate(1, 100)[0], roots[0] ** 2), (0, roots[1] ** 2)):
+    path = walk(momentum, lambda theta: np.array([1.0, 100.0]) * theta, [-1.0, 0.3], 60, rate=rate, mu=mu)
     axis.contour(x, y, x**2 + 100 * y**2, levels=10, colors="#bbbbbb", linewidths=0.7, linestyles="-")
-    axis.plot(*path.T, "o-", color=plots.COLOURS[0], markersize=2, linewidth=0.8)
+    axis.plot(*path.T, "o-", color=plots.COLOURS[mu > 0], markersize=2, linewidth=0.8)
     axis.plot(0, 0, "x", color="black", markersize=7)
+    name = f"$\\mu = {mu:.2g}$" if mu else "plain"
     axis.set(title=f"{name}, $\\alpha = {rate:.2g}$", xlabel="$\\theta_1$", xlim=(-1.1, 0.6), ylim=(-1.2, 1.2))
 axes[0].set_ylabel("$\\theta_2$")
-for (step, condition), steps in needed.items():
-    effective, kept = RATES * (1 if step is descend else 10), np.isfinite(steps)
-    name = f"{'plain' if step is descend else 'momentum'}, {condition}"
-    line = {20: "--", 100: "-"}[condition]
-    axes[2].plot(effective[kept], steps[kept], color=plots.COLOURS[step is momentum], ls=line, label=name)
-axes[2].set(xscale="log", yscale="log", xlim=(1e-3, 10), ylim=(30, 3000))
-axes[2].set(title="condition number 20, 100", xlabel="effective rate $\\alpha/(1 - \\mu)$", ylabel="steps")
-axes[2].legend(fontsize=8)
+at_09 = [steps[np.isclose(coefficients, 0.9)][0] for steps in needed.values()]
+curves = {"plain": [*plain.values()], "best $\\mu$": [*tuned.values()], "$\\mu = 0.9$": at_09}
+plots.draw_curves(axes[2], curves, "condition number", "steps", x=conditions)
+for power in (1, 0.5):
+    left = [best_rate(1, condition**power)[1] for condition in conditions]
+    axes[2].plot(conditions, -np.log(1000) / np.log(left), ":", color="black", linewidth=1)
+axes[2].set(xscale="log", yscale="log", title="at the best rate")
+axes[2].set_xticks(conditions, conditions)
+axes[2].minorticks_off()
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 2.4. Left and middle: 60 steps in a ravine of condition number 100, each method at its best rate. Right: the
-# steps that each needs at each effective rate; a curve ends where the method diverges.*
+# *Figure 2.4. Left and middle: 60 steps in a ravine of condition number 100, at the best rate and coefficient. Right:
+# the steps needed; dotted, by (2.5), with curvatures and with their roots.*
 #
-# At equal *effective* rate the curves nearly agree, to the end of plain descent's: along the floor, momentum is nothing
-# but a larger rate. Across, it cancels the zigzag, and so bears rates at which plain descent diverges. That pays if the
-# ravine is narrow. In the wide one, momentum of 0.9 loses: the heavy ball rolls past the minimum and back.
+# Plain descent needs steps in proportion to the condition number, momentum in proportion to its *root*, if $\mu$ fits
+# the ravine. 0.9 would fit a condition number of about 1,400; in these ravines the heavy ball rolls past the minimum
+# and back, and in the widest three it loses to plain descent.
 
 # %%
-plain, heavy = needed[descend, 100], needed[momentum, 100]
-same_effective = steps_in_ravine(momentum, RATES[[plain.argmin()]] / 10, 100)
 claim(
     "2.1",
-    "at condition number 100, momentum of 0.9 needs less than 0.4 times the steps of plain descent, each at the best "
-    "of 200 rates",
-    heavy.min() < 0.4 * plain.min(),
-    control=min(same_effective[0] / plain.min(), needed[momentum, 20].min() / needed[descend, 20].min()) < 0.4,
+    "from condition number 25 to 400, the steps of momentum grow less than 6-fold, at the best of 20 coefficients and "
+    "60 rates for each",
+    tuned[400] < 6 * tuned[25],
+    control=plain[400] < 6 * plain[25],
 )
 
 # %% [markdown]
@@ -841,20 +853,44 @@ prove("2.10", rmsprop_path, keras_rmsprop_path, cases=gradients_and_rates(20), r
 prove("2.11", adam_path, keras_adam_path, cases=gradients_and_rates(20), rtol=1e-3, atol=1e-4)
 
 # %% [markdown]
-# Now the landscape. Each optimiser starts a hundredth beside the saddle, at the best of 25 rates: the one that needs
-# the fewest steps to the deep minimum.
+# In Keras all of these are ready for `compile`; what `fit` then calls is `apply`.
+
+
+# %%
+def keras_optimizers(rate):
+    """The five optimisers of Keras, with the same learning rate."""
+    return {
+        "plain": keras.optimizers.SGD(rate),
+        "momentum": keras.optimizers.SGD(rate, momentum=0.9),
+        "Nesterov": keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+        "RMSProp": keras.optimizers.RMSprop(rate, rho=0.9),
+        "Adam": keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999),
+    }
+
+
+def keras_path(optimizer, gradient_at, theta, steps):
+    """The path (steps + 1, ...) of a Keras optimiser from theta; gradient_at: the gradient as a function."""
+    variable, path = keras.Variable(theta, dtype="float32"), [theta]
+    for _ in range(steps):
+        optimizer.apply([ops.convert_to_tensor(gradient_at(path[-1]), "float32")], [variable])
+        path.append(ops.convert_to_numpy(variable.value).copy())
+    return np.array(path)
+
+
+# %% [markdown]
+# Now the landscape. Each starts a hundredth beside the saddle, at the best rate that converges *across* the ravine, as
+# (2.4) demands of plain descent: beyond it, one may bounce out of the saddle by luck.
 
 
 # %% tags=["aside"]
-# @title Tries 25 rates for each optimiser and draws figure 2.5
+# @title The same five on many rates at once, and what counts their steps
 def nesterov_in_keras(theta, g, memory, rate, mu=0.9):
     """Nesterov's method as Keras writes it, which holds theta + mu v: as a step for `walk`."""
     v = mu * memory.get("v", 0.0) - rate * g
     return theta + mu * v - rate * g, {"v": v}
 
 
-RUNNERS = {"plain": descend, "momentum": momentum, "Nesterov": nesterov_in_keras, "RMSProp": rmsprop, "Adam": adam}
-some_rates, beside = np.geomspace(0.003, 3, 25), saddle + [0.01, 0.0]
+STEPS = {"plain": descend, "momentum": momentum, "Nesterov": nesterov_in_keras, "RMSProp": rmsprop, "Adam": adam}
 
 
 def loss_on(path):
@@ -862,58 +898,66 @@ def loss_on(path):
     return height(np.moveaxis(path, 1, 0))
 
 
-figure, axes = plt.subplots(2, 3, figsize=(9.6, 5))
-for axis, (name, step) in zip(axes.flat, RUNNERS.items()):
+def rates_that_converge(name):
+    """Those of 100 rates that bring an optimiser closer to the bottom of a bowl as steep as the saddle is across."""
+    rates, steepest = np.linspace(0.005, 0.5, 100), np.linalg.eigvalsh(numerical_hessian(saddle)).max()
     with np.errstate(all="ignore"):
-        path = walk(step, height_gradient, np.repeat(beside[:, None], 25, axis=1), 300, rate=some_rates)
-        steps = steps_until_it_stays(loss_on(path) < height(deep) + 0.01)
-    fastest = steps.argmin()
-    draw_map(axis, f"{name}, $\\alpha={some_rates[fastest]:.2g}$: {steps[fastest]:.0f} steps")
-    axis.plot(*path[:120, :, fastest].T, "o-", color=plots.COLOURS[0], markersize=2, linewidth=1)
+        ends = walk(STEPS[name], lambda theta: steepest * theta, np.ones(100), 300, rate=rates)[-1]
+    return rates[np.abs(ends) < 1]
+
+
+def steps_below(name, places, rates, loss):
+    """Steps until the loss stays below a number: places (2, starts) and rates (rates,) -> (starts, rates)."""
+    start = np.repeat(places[:, :, None], len(rates), axis=2)
+    return steps_until_it_stays(loss_on(walk(STEPS[name], height_gradient, start, 400, rate=rates)) < loss)
+
+
+# %% tags=["aside"]
+# @title Finds the best rates and draws figure 2.5
+beside = saddle + [0.01, 0.0]
+figure, axes = plt.subplots(2, 3, figsize=(9.6, 5))
+for axis, name in zip(axes.flat, STEPS):
+    rates = rates_that_converge(name)
+    steps = steps_below(name, beside[:, None], rates, height(deep) + 0.01)[0]
+    rate = float(rates[steps.argmin()])
+    path = keras_path(keras_optimizers(rate)[name], height_gradient, beside, 120)
+    draw_map(axis, f"{name}, $\\alpha={rate:.2g}$: {steps.min():.0f} steps")
+    axis.plot(*path.T, "o-", color=plots.COLOURS[0], markersize=2, linewidth=1)
     axis.plot(*beside, "*", color="black", markersize=8)
     axis.label_outer()
-    axes[1, 2].plot(loss_on(path)[:120, fastest], label=name)
+    axes[1, 2].plot(loss_on(path), label=name)
 axes[1, 2].set(title="the five runs", xlabel="step", ylabel="loss", ylim=(-0.22, 0.3))
 axes[1, 2].legend(fontsize=8)
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 2.5. Five optimisers from beside the saddle (star); above each path, the steps until it stays near the deep
+# *Figure 2.5. Keras's optimisers from beside the saddle (star); above each path, the steps until it stays near the deep
 # minimum. Last: the loss.*
 #
-# Here too the walls limit the rate. Put plain descent and momentum on 20 places still closer to
-# it, and count the steps until they have left it for good.
+# Across, momentum bears higher rates (exercise 2.1 will show it), and along the floor the effective rate is ten times
+# higher still. Put it and plain descent closer to the saddle, and count the steps until they have left it for good.
 
-
-# %%
-def steps_to_leave(step, places, rates):
-    """Steps until the loss stays 0.03 below the saddle's: places (2, starts) and rates (rates,) -> (starts, rates)."""
-    start = np.repeat(places[:, :, None], len(rates), axis=2)
-    with np.errstate(all="ignore"):
-        path = walk(step, height_gradient, start, 1000, rate=rates)
-        return steps_until_it_stays(loss_on(path) < height(saddle) - 0.03)
-
-
+# %% tags=["aside"]
+# @title Starts both from 20 places, at each of their rates
 near = saddle[:, None] + np.outer([1, 0], rng.choice([-1, 1], 20) * rng.uniform(0.0005, 0.001, 20))
-rates = np.geomspace(0.001, 1, 40)
-plain, heavy = (steps_to_leave(step, near, rates) for step in (descend, momentum))
-best = rates[plain.mean(axis=0).argmin()]
-plain, heavy = (steps[:, steps.mean(axis=0).argmin()] for steps in (plain, heavy))
-same_effective = steps_to_leave(momentum, near, np.array([best / 10]))[:, 0]
+left, best_rates = {}, {}
+for name in ("plain", "momentum"):
+    rates = rates_that_converge(name)
+    steps = steps_below(name, near, rates, height(saddle) - 0.03)
+    left[name], best_rates[name] = steps[:, steps.mean(axis=0).argmin()], rates[steps.mean(axis=0).argmin()]
+same_effective = steps_below("momentum", near, best_rates["plain"] * np.array([0.1]), height(saddle) - 0.03)[:, 0]
 
 # %%
 claim(
     "2.2",
-    "from each of 20 places, momentum of 0.9 leaves the saddle in less than 0.4 times the steps of plain descent, each "
-    "at the best of 40 rates",
-    np.all(heavy < 0.4 * plain),
-    control=np.any(same_effective < 0.4 * plain),
+    "from each of 20 places, momentum of 0.9 leaves the saddle in less than 0.3 times the steps of plain descent, each "
+    "at the best of its rates that converge across the ravine",
+    np.all(left["momentum"] < 0.3 * left["plain"]),
+    control=np.any(same_effective < 0.3 * left["plain"]),
 )
 
 # %% [markdown]
-# **Try it.** Start all five at $(-1.9,0.6)$, on the left wall. Which reach the deep minimum, and is it luck?
-#
 # ## Does the signal arrive?
 #
 # Now the network on the left of Figure 2.1. How its first weights are drawn is called **initialisation**: let the
@@ -927,7 +971,7 @@ claim(
 #
 # $$ \mathbb{E}\bigl[\operatorname{ReLU}(z)^2\bigr] = \tfrac12\, \mathrm{Var}[z] \tag{2.13} $$
 #
-# Weights drawn symmetrically about 0 make $z$ symmetric. So with $n_\text{in}$ units in every layer,
+# Symmetric weights make $z$ symmetric. So with $n_\text{in}$ units in every layer,
 #
 # $$ \mathrm{Var}[z_l] = \left( \tfrac12\, n_\text{in} \mathrm{Var}[w] \right)^{l-1} \mathrm{Var}[z_1] \tag{2.14} $$
 #
@@ -947,10 +991,9 @@ claim(
 #    \tag{2.16} $$
 #
 # where $n_\text{out}$ counts the units of layer $l+1$. For ReLU, $f'$ is 1 for half of the units: He's choice again,
-# with outputs for inputs. For tanh near 0, $f'\approx1$, and one would like $1/n$ for both numbers. For the sigmoid
-# $f'$ is at most $1/4$: with $n_\text{out}\mathrm{Var}[w]=1$, the typical $\delta$ shrinks at least fourfold in every
-# layer, to less than a millionth after ten. This is a **vanishing gradient**; a factor above 1 gives an **exploding
-# gradient**.
+# with outputs for inputs. For tanh near 0, $f'\approx1$, and one would like $1/n$ for both. For the sigmoid $f'$ is at
+# most $1/4$: with $n_\text{out}\mathrm{Var}[w]=1$, the typical $\delta$ shrinks at least fourfold in every layer, to
+# less than a millionth after ten. This is a **vanishing gradient**; a factor above 1 gives an **exploding gradient**.
 
 
 # %%
@@ -980,7 +1023,7 @@ def error_before(units_above, weight_variance, derivative_squared, error_squared
 
 
 # %% [markdown]
-# The proofs let the weights be $+a$ or $-a$ and go through *every* choice of signs: for (2.14), $2^{80}$ networks.
+# The proofs let the weights be $\pm a$ and go through *every* choice of signs: for (2.14), $2^{80}$ networks.
 
 
 # %% tags=["aside"]
@@ -1070,12 +1113,9 @@ prove("2.14", our_growth, growth_by_all_signs, cases=DEEP_CASES, name="growth th
 prove("2.15", weight_variances, keras_weight_variances, cases=SHAPES, rtol=0.05)  # of thousands of draws
 prove("2.16", our_error, error_by_all_signs, cases=signed_layers(30), name="error signal one layer back", rtol=1e-3)
 
-# %% [markdown]
-# Now send digits through twenty layers of 200 units, in five networks of each kind.
-
 
 # %% tags=["aside"]
-# @title Sends digits through twenty layers and draws figure 2.6
+# @title What sends digits through layers
 def through(x, depth, units, variance, f):
     """The mean square of z in each layer, and of the error signal in each layer if it is 1 on average at the top.
 
@@ -1094,6 +1134,8 @@ def through(x, depth, units, variance, f):
     return [[np.mean(values**2) for values in series] for series in (sums, errors[::-1])]
 
 
+# %% tags=["aside"]
+# @title Sends digits through twenty layers and draws figure 2.6
 depths = np.arange(1, 21)
 settings = [("sigmoid", 1.0), ("tanh", 1.0), ("relu", 1.0), ("relu", 2.0), ("relu", 4.0)]
 sent = {setting: [through(images[:50], 20, 200, setting[1], setting[0]) for _ in range(5)] for setting in settings}
@@ -1122,17 +1164,19 @@ plt.show()
 # kind; dotted, (2.14). Right: the error signal on its way back, from 1 at layer 20, the geometric mean of five.*
 
 
-# %%
+# %% tags=["aside"]
+# @title What claim 2.3 measures
 def is_kept(scale):
-    """Whether all five networks keep the mean square of z within a factor of 6 over 19 layers."""
-    return all(1 / 6 < share < 6 for share in signal_kept[scale])
+    """Whether all five networks keep the mean square of z within a factor of 20 over 19 layers."""
+    return all(1 / 20 < share < 20 for share in signal_kept[scale])
 
 
+# %%
 claim(
     "2.3",
-    "through 20 ReLU layers each of five networks with He's variance keeps the mean square of z within a factor of 6, "
-    "and none does with half or twice that variance",
-    is_kept(2.0) and min(signal_kept[4.0]) > 6 and max(signal_kept[1.0]) < 1 / 6,
+    "through 20 ReLU layers each of five networks with He's variance keeps the mean square of z within a factor of 20; "
+    "with half or twice that variance it changes over 1,000-fold in each",
+    is_kept(2.0) and min(signal_kept[4.0]) > 1000 and max(signal_kept[1.0]) < 1 / 1000,
     control=is_kept(1.0) or is_kept(4.0),
 )
 
@@ -1149,13 +1193,13 @@ claim(
 # Pre-activations of 1, 3, 5, 7 in a mini-batch of four have mean 4 and variance 5 (the plain mean of the squared
 # distances), and become $-1.34,-0.45,0.45,1.34$.
 #
-# **Which axes?** A dense layer puts out an array (batch, units), and each unit is normalised over axis 0. From chapter
-# 03 on, a layer may put out an image for each unit: (batch, height, width, units). All places of that image use the
-# same weights, so they share statistics too: mean and variance run over *all axes but the last*, and each unit still
-# has one mean, one variance, one $\gamma$ and one $\beta$. In Keras this is `axis=-1`, the default.
+# **Which axes?** After a dense layer, (batch, units), each unit is normalised over axis 0. From chapter 03 on, a layer
+# may put out an image for each unit: (batch, height, width, units). All its places use the same weights, so they share
+# statistics: mean and variance run over *all axes but the last*, and each unit has one mean, variance, $\gamma$ and
+# $\beta$ (in Keras `axis=-1`, the default).
 #
 # What an example gets depends on the others in its mini-batch. In **inference**, when the network is used and not
-# trained, there may be no others. So the layer keeps running means, begun at 0 and 1 and not corrected, for inference:
+# trained, there may be no others. For it the layer keeps running means, begun at 0 and 1 and not corrected:
 #
 # $$ \begin{gathered} \bar z \leftarrow \rho\, \bar z + (1 - \rho)\, \mathbb{E}_B[z], \qquad
 #    \bar\nu \leftarrow \rho\, \bar\nu + (1 - \rho)\, \mathrm{Var}_B[z], \\
@@ -1252,105 +1296,113 @@ def network(hidden, scale=2.0, normalise=False, dropout=0.0):
 
 
 # %% [markdown]
-# Now try both remedies on ten hidden layers and 2,000 digits: weights with He's variance and with a hundredth of it,
-# with and without batch normalisation, at ten learning rates.
+# Try it on ten hidden layers and 2,000 digits: He's variance and a hundredth of it, with and without normalisation, at
+# ten learning rates. A rival is **gradient clipping** (Pascanu et al., 2013): a gradient longer than 0.3 is shortened
+# to 0.3.
 
 # %%
 LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+KINDS = [(2.0, "none"), (2.0, "clipping"), (2.0, "normalised"), (0.02, "none"), (0.02, "normalised")]
 EPOCHS = budget(quick=6, full=12, least=2)
 
 
 @cache
-def deep_trainer(scale, normalise):
-    """A function that calls `fit` on such a network, from new random weights each time; it is compiled only once."""
-    return trainer(lambda: network([100] * 10, scale, normalise), keras.optimizers.SGD())
+def deep_network(scale, remedy):
+    """A function that gives such a network, compiled, with new random weights each time."""
+    optimizer = keras.optimizers.SGD(global_clipnorm=0.3 if remedy == "clipping" else None)
+    return renewable(lambda: network([100] * 10, scale, normalise=remedy == "normalised"), optimizer)
 
 
-def deep_accuracy(scale, normalise, rate, run=0, digits=None):
+def deep_accuracy(scale, remedy, rate, run=0, digits=None):
     """Accuracy after a training, on the validation set or on other digits; run: a number that all chance rests on."""
     keras.utils.set_random_seed(100 * seed() + run)
-    net, _ = deep_trainer(scale, normalise)(images, labels, EPOCHS, rate)
+    net = deep_network(scale, remedy)(rate)
+    net.fit(images, labels, batch_size=50, epochs=EPOCHS, verbose=0)
     return accuracy(net, *(digits or validation))
 
 
+def on_test_digits(scale, remedy, rate):
+    return [deep_accuracy(scale, remedy, rate, run, test) for run in range(1, RUNS + 1)]
+
+
 # %%
-choices = {"scale": (2.0, 0.02), "normalise": (False, True), "rate": LEARNING_RATES}
+choices = [{"scale": scale, "remedy": name, "rate": rate} for scale, name in KINDS for rate in LEARNING_RATES]
 deep = sweep("2.4", choices, deep_accuracy)
-best = dict.fromkeys(product((2.0, 0.02), (False, True)), 0.03)
-best |= {(row["scale"], row["normalise"]): row["rate"] for row in sorted(deep, key=lambda row: row["value"])}
-
-
-def on_test_digits(scale, normalise, rate):
-    return [deep_accuracy(scale, normalise, rate, run, test) for run in range(1, RUNS + 1)]
-
+best = dict.fromkeys(KINDS, 0.03)
+best |= {(row["scale"], row["remedy"]): row["rate"] for row in sorted(deep, key=lambda row: row["value"])}
 
 # %% tags=["aside"]
 # @title Draws figure 2.7
-figure, axis = plt.subplots(figsize=(7.4, 3.2))
+figure, axis = plt.subplots(figsize=(9, 3.2))
 curves = {}
-for scale, normalised in best:
-    name = ("He's variance" if scale == 2 else "a hundredth of it") + ", normalised" * normalised
-    found = [row["value"] for row in deep if (row["scale"], row["normalise"]) == (scale, normalised)]
+for scale, remedy in KINDS:
+    name = ("He's variance" if scale == 2 else "a hundredth of it") + f", {remedy}" * (remedy != "none")
+    found = [row["value"] for row in deep if (row["scale"], row["remedy"]) == (scale, remedy)]
     curves[name] = found or [np.nan] * len(LEARNING_RATES)
 levels = {"guessing": 0.1}
 plots.draw_curves(axis, curves, "learning rate", "accuracy, validation set", x=LEARNING_RATES, levels=levels)
 axis.set(xscale="log", ylim=(0, 1))
 axis.set_xticks(LEARNING_RATES, [f"{rate:g}" for rate in LEARNING_RATES])
 axis.minorticks_off()
-axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0.02, 0.14))
+axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+figure.tight_layout()
 plt.show()
 
 # %% [markdown]
 # *Figure 2.7. Ten hidden layers after a short training at ten learning rates, one run each (a recorded sweep).*
 
 
-# %%
-def is_stuck(scale, normalise):
+# %% tags=["aside"]
+# @title What claims 2.4 and 2.5 measure
+def is_stuck(scale, remedy):
     """Whether at the best of ten rates, in each run, less than 20 % of the test digits are classified correctly."""
-    return max(on_test_digits(scale, normalise, best[scale, normalise])) < 0.2
+    return max(on_test_digits(scale, remedy, best[scale, remedy])) < 0.2
 
 
+def tolerates(remedy):
+    """Whether He's weights reach 60 % of the test digits at a learning rate of 1, in each run."""
+    return min(on_test_digits(2.0, remedy, 1.0)) > 0.6
+
+
+# %%
 claim(
     "2.4",
     "ten hidden layers with a hundredth of He's variance stay below 20 % of the test digits, at the best of ten rates",
-    is_stuck(0.02, normalise=False),
-    control=is_stuck(2.0, normalise=False) or is_stuck(0.02, normalise=True),
+    is_stuck(0.02, "none"),
+    control=is_stuck(2.0, "none") or is_stuck(0.02, "normalised"),
 )
 
-
 # %%
-def tolerates(normalise):
-    """Whether He's weights reach 60 % of the test digits at a learning rate of 1, in each run."""
-    return min(on_test_digits(2.0, normalise, 1.0)) > 0.6
-
-
 claim(
     "2.5",
-    "at a learning rate of 1, ten hidden layers with He's variance pass 60 % of the test digits if they are normalised",
-    tolerates(normalise=True),
-    control=tolerates(normalise=False),
+    "at a learning rate of 1, ten hidden layers with He's variance pass 60 % of the test digits if they are "
+    "normalised, and also if the gradient is clipped",
+    tolerates("normalised") and tolerates("clipping"),
+    control=tolerates("none"),
 )
 
 # %% [markdown]
-# With too small a start the plain network never leaves guessing. He's weights train, at a few rates. Normalisation
-# forgives the start (multiply all weights of a layer by 10, and but for $\varepsilon$, (2.17) puts out the same) and
-# tolerates rates that break the plain network. It has its price, too: at the smallest rates, He's weights with it learn
-# more slowly than without.
+# With too small a start the plain network never leaves guessing. He's weights train, at a few rates. Clipping tolerates
+# higher ones, as normalisation does. But it lengthens no vanishing gradient; normalisation forgives the start, too.
+#
+# Yet the start is felt: in Figure 2.7 the small weights, normalised, learn at 0.001 about as well as He's at 0.1.
+# Multiply all weights $w$ of a layer by $c$. But for $\varepsilon$, (2.17) puts out the same, so the derivative is $c$
+# times smaller, and relative to the weights a step is $c^2$ times shorter. The effective rate of a normalised layer is
+# $\alpha/\lVert w\rVert^2$ (van Laarhoven, 2017): for a hundredth of the variance, a hundred times higher.
 #
 # *Why* it helps is disputed. Ioffe and Szegedy wanted to keep the distribution of each layer's inputs from shifting
-# while the layers below learn. Santurkar et al. (2018) made it shift in every step, by noise behind the normalisation,
-# and trained nearly as fast. They find instead that the gradient changes less along a step, so that longer steps still
-# go down.
+# while the layers below learn. Santurkar et al. (2018) made it shift by noise behind the normalisation, and trained
+# nearly as fast. They find instead that the gradient changes less along a step, so that longer steps still go down.
 #
 # ## Overfitting
 #
-# Now the right of Figure 2.1. A network of 118,282 parameters can tell a thousand digits apart by accidents, a speck
-# here, a gap there, that hold for no others. That is **overfitting**, the failure of **generalisation**. It shows only
-# on digits that were not trained on: on a **validation set**, by which **hyperparameters** (learning rate, widths,
-# strengths) are chosen, and on a test set, which judges at the very end.
+# Now the right of Figure 2.1. A network of 118,282 parameters can tell a thousand digits apart by accidents that hold
+# for no others. That is **overfitting**, the failure of **generalisation**. It shows on digits that were not trained
+# on: on a **validation set**, by which **hyperparameters** (learning rate, widths, strengths) are chosen, and on a test
+# set, which judges at the end.
 #
-# One remedy is to let weights cost something. The **L2 penalty** adds their squares to the loss, and with them a term
-# to the gradient that pulls every weight towards 0:
+# One remedy: weights cost something. The **L2 penalty** adds their squares to the loss, and to the gradient a term that
+# pulls every weight towards 0:
 #
 # $$ L_\lambda = L + \frac{\lambda}{2} \sum_i \theta_i^2, \qquad
 #    \nabla_\theta L_\lambda = \nabla_\theta L + \lambda \theta \tag{2.19} $$
@@ -1360,7 +1412,7 @@ claim(
 #
 # $$ \theta \leftarrow \theta - \alpha\,(g + \lambda \theta) = (1 - \alpha \lambda)\, \theta - \alpha g \tag{2.20} $$
 #
-# With $\alpha=0.1$ and $\lambda=0.01$, a weight without gradient is down to $0.999^{1000}\approx37\,\%$ after 1,000
+# With $\alpha=0.1$ and $\lambda=0.01$, a weight without gradient has $0.999^{1000}\approx37\,\%$ left after 1,000
 # steps.
 
 
@@ -1375,11 +1427,22 @@ def decay(theta, rate, strength):
     return (1 - rate * strength) * theta  # (2.20)
 
 
+def penalised_layer(units, strength):
+    """A dense layer with an L2 penalty. Keras leaves out the half of (2.19), so its number is half of lambda."""
+    return layers.Dense(units, kernel_regularizer=keras.regularizers.L2(strength / 2))
+
+
+def decaying_sgd(rate, strength):
+    """Plain descent with weight decay (2.20); AdamW takes the same argument."""
+    return keras.optimizers.SGD(rate, weight_decay=strength)
+
+
 # %% tags=["aside"]
 # @title What proofs (2.19) and (2.20) compare with
 def keras_penalty_gradient(theta, strength):
-    """Keras's regulariser leaves out the half, so its number is half of lambda."""
-    return gradient(keras.regularizers.L2(strength / 2), theta.astype("float32"))
+    layer = penalised_layer(theta.shape[1], strength)
+    layer.build((None, theta.shape[0]))
+    return gradient(layer.kernel_regularizer, theta.astype("float32"))
 
 
 def both_paths(theta, gradients, rate, strength):
@@ -1391,7 +1454,7 @@ def both_paths(theta, gradients, rate, strength):
 
 
 def keras_decaying_path(theta, gradients, rate, strength):
-    path = keras_walk(keras.optimizers.SGD(rate, weight_decay=strength), theta, gradients)
+    path = keras_walk(decaying_sgd(rate, strength), theta, gradients)
     return path, path
 
 
@@ -1439,13 +1502,15 @@ plt.show()
 # loud ones hardly anything. Right: beside the step, both decay as (2.20) says (dotted).*
 
 
-# %%
+# %% tags=["aside"]
+# @title What claim 2.6 measures
 def is_spared(name):
     """Whether the loud weights end over 0.7 above the quiet ones."""
     quiet, loud = means[name][-1]
     return loud - quiet > 0.7
 
 
+# %%
 claim(
     "2.6",
     "after 300 steps of Adam with a penalty in the loss, the loud weights stand over 0.7 above the quiet ones",
@@ -1454,13 +1519,13 @@ claim(
 )
 
 # %% [markdown]
-# Decay beside Adam's step is called AdamW (Loshchilov and Hutter, 2019). You will write it in exercise 2.2.
+# Decay beside Adam's step is AdamW (Loshchilov and Hutter, 2019). You will write it in exercise 2.2.
 #
 # ## Dropout and early stopping
 #
-# **Dropout** (Srivastava et al., 2014) makes units unreliable, so that none can count on another to correct it for
-# single digits. In each training step each unit is set to 0 with probability $q$, anew for each example, and the others
-# are divided by $1-q$, so that the next layer gets the same on average. With a mask $M$ of zeros and ones:
+# **Dropout** (Srivastava et al., 2014) makes units unreliable, so that none can count on another. In each training step
+# each unit is set to 0 with probability $q$, anew for each example, and the others are divided by $1-q$, so that the
+# next layer gets the same on average. With a mask $M$ of zeros and ones:
 #
 # $$ \tilde h = \frac{M \odot h}{1 - q}, \qquad M_i = 1 \text{ with probability } 1 - q, \text{ else } 0 \tag{2.21} $$
 #
@@ -1469,8 +1534,8 @@ claim(
 #
 # $$ \mathbb{E}[\tilde h] = h, \qquad \mathrm{Var}[\tilde h] = \frac{q}{1 - q}\, h^2 \tag{2.22} $$
 #
-# In inference nothing is dropped and nothing divided. (This is *inverted* dropout. The paper instead multiplied the
-# weights by $1-q$ after training.)
+# In inference nothing is dropped and nothing divided. (The paper multiplied the weights by $1-q$ after training
+# instead; this is *inverted* dropout.)
 
 
 # %%
@@ -1515,59 +1580,70 @@ prove("2.22", dropout_statistics, statistics_of_all_masks, cases=units_and_share
 
 # %% [markdown]
 # **Early stopping** (Prechelt, 1998) needs no equation: watch the loss on the validation set, stop when it has not
-# fallen for some epochs (the *patience*), and go back to the best weights. In a bowl, by (2.3), this does to each
-# direction nearly what an L2 penalty does (Goodfellow et al., 2016, section 7.8).
+# fallen for some epochs (the *patience*), and go back to the best weights.
 #
 # ## Which of them helps, and when?
 #
-# Take a thousand digits, once with the right labels and once with 40 % of them drawn anew at random, one hidden layer
-# and up to 800 steps of Adam. Each regulariser gets the strength, of five, that suits it best on the validation set.
+# Take a thousand digits, with the right labels and with 40 % of them drawn anew at random, one hidden layer and 800
+# steps of Adam at a rate of 0.003: enough to fit even random labels. Each regulariser gets the strength that suits it
+# best on the validation set. A rival is no regulariser at all, but a smaller rate.
 
 # %%
-STRENGTHS = {"none": (0.0,), "early stopping": (0.0,)}
-STRENGTHS |= {"weight decay": (0.3, 1.0, 3.0, 10.0, 30.0), "dropout": (0.1, 0.3, 0.5, 0.7, 0.9)}
+STRENGTHS = {
+    "none": (0.0,),
+    "small rate": (0.0001, 0.0003, 0.001),
+    "early stopping": (0.0,),
+    "weight decay": (0.3, 1.0, 3.0, 10.0, 30.0),
+    "dropout": (0.1, 0.3, 0.5, 0.7, 0.9),
+}
 NOISE = {"right labels": 0.0, "40 % random": 0.4}  # the share of labels that are drawn anew
 
 
 @cache
-def regularised_trainer(method, strength):
+def regularised(method, strength):
     dropout = strength if method == "dropout" else 0.0
-    weight_decay = strength if method == "weight decay" else 0.0
-    optimizer = keras.optimizers.AdamW(0.003, weight_decay=weight_decay)
-    return trainer(lambda: network([100], dropout=dropout), optimizer)
+    rate = strength if method == "small rate" else 0.003
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=strength if method == "weight decay" else 0.0)
+    return renewable(lambda: network([100], dropout=dropout), optimizer)
 
 
-def trained(method, strength, noise, run):
-    """A network trained on 1,000 digits; run: a number that all chance rests on."""
+# %%
+def trained(method, strength, noise, run, epochs=40):
+    """A network trained on 1,000 digits, and which share of their labels it fits; all chance rests on run."""
     keras.utils.set_random_seed(100 * seed() + run)
     draw = np.random.default_rng([seed(), run])
     some = draw.choice(len(images), 1000, replace=False)
     given = np.where(draw.random(1000) < noise, draw.integers(10, size=1000), labels[some])
     stop = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)  # it watches val_loss
     options = {"callbacks": [stop], "validation_data": validation} if method == "early stopping" else {}
-    return regularised_trainer(method, strength)(images[some], given, epochs=40, **options)[0]
+    net = regularised(method, strength)()
+    net.fit(images[some], given, batch_size=50, epochs=epochs, verbose=0, **options)
+    return net, accuracy(net, images[some], given)
 
 
-def validated(method, strength, noise):
-    return accuracy(trained(method, strength, noise, run=0), *validation)
+def validated(method, strength, noise, epochs):
+    net, fitted = trained(method, strength, noise, 0, epochs)
+    return {"value": accuracy(net, *validation), "fitted": fitted}
 
 
 # %%
 settings = [
-    {"method": method, "strength": strength, "noise": noise}
+    {"method": method, "strength": strength, "noise": noise, "epochs": 40}
     for noise in NOISE.values()
     for method, strengths in STRENGTHS.items()
     for strength in strengths
 ]
-table = sweep("2.7", settings, validated)
+longer = {"method": "small rate", "strength": 0.0003, "noise": 0.4, "epochs": 200}
+table = sweep("2.7", [*settings, longer], validated)[: len(settings)]
 best = {(m, noise): strengths[len(strengths) // 2] for m, strengths in STRENGTHS.items() for noise in NOISE.values()}
 best |= {(row["method"], row["noise"]): row["strength"] for row in sorted(table, key=lambda row: row["value"])}
 
-reached, first_layers = defaultdict(list), {}  # accuracy on the test digits, one for each run
+reached, fitted, first_layers = defaultdict(list), defaultdict(list), {}
 for (method, noise), strength in best.items():
     for run in range(1, RUNS + 1):
-        net = trained(method, strength, noise, run)
+        net, share = trained(method, strength, noise, run)
         reached[method, noise].append(accuracy(net, *test))
+        fitted[method, noise].append(share)
         first_layers[method, noise] = net.get_weights()[0]
 
 # %% tags=["aside"]
@@ -1576,43 +1652,46 @@ figure, axes = plt.subplots(1, 2, figsize=(9.2, 2.6))
 for axis, (name, noise) in zip(axes, NOISE.items()):
     bars = {method: [100 * share for share in reached[method, noise]] for method in STRENGTHS}
     plots.draw_bars(axis, bars, "accuracy on test digits (%)", f"1,000 digits, {name}")
-    axis.set_xlim(60, 100)
+    axis.set(xlim=(60, 114), xticks=range(60, 101, 10))
     for row, (method, values) in enumerate(bars.items()):
         strength = f"{best[method, noise]:g}: " if best[method, noise] else ""
-        axis.text(100, row, f"{strength}{np.mean(values):.1f}", ha="right", va="center", fontsize=8)
+        axis.text(114, row, f"{strength}{np.mean(values):.1f}", ha="right", va="center", fontsize=8)
 axes[1].set_yticklabels([])
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 2.9. Accuracy on test digits, mean of the runs (circles), each regulariser at its best strength of a recorded
-# sweep (in front of the mean).*
+# *Figure 2.9. Accuracy on test digits, mean of the runs (circles), each at its best strength of a recorded sweep
+# (before the mean).*
+
+
+# %% tags=["aside"]
+# @title What claim 2.7 measures
+def errors_spared(noise):
+    """Which share of the errors of no regulariser each of them spares, as means of the runs."""
+    errors = {method: 1 - np.mean(reached[method, noise]) for method in STRENGTHS}
+    return [1 - errors[method] / errors["none"] for method in STRENGTHS if method != "none"]
 
 
 # %%
-def gains(noise):
-    """What each regulariser adds to the accuracy of none, as means of the runs."""
-    return [np.mean(reached[m, noise]) - np.mean(reached["none", noise]) for m in STRENGTHS if m != "none"]
-
-
 claim(
     "2.7",
-    "with 40 % random labels weight decay, dropout and early stopping each raise the test accuracy by over 8 points, "
-    "each at the best of its strengths",
-    min(gains(0.4)) > 0.08,
-    control=max(gains(0.0)) > 0.08,
+    "with 40 % random labels weight decay, dropout, early stopping and a small rate each spare over a fifth of the "
+    "errors of a network that fits over 95 % of its labels",
+    min(fitted["none", 0.4]) > 0.95 and min(errors_spared(0.4)) > 0.2,
+    control=max(errors_spared(0.0)) > 0.2,
 )
 
 # %% [markdown]
 # To fit a random label, a network has to learn that one digit by heart. Decay and dropout make that hard, and early
-# stopping leaves before it happens, for what many digits agree on is learned first. With right labels there is less to
-# repair, and here none of the three gains much.
-#
-# (Early stopping has its price: 500 digits with right labels, which could have been trained on.)
+# stopping leaves before it happens, for what many digits agree on is learned first (Arpit et al., 2017). The small rate
+# is early stopping in disguise: at 0.0003, after 4,000 steps in place of 800, it had fitted over 99 % of the labels and
+# fallen from 79 to 64 % of the validation set (recorded sweep). With right labels there is less to repair, and none of
+# the four gains much.
 #
 # ## A look inside: what decay wipes away
 #
-# In chapter 01 the weights of pixels that are always black stayed random, for no gradient reaches them. Here:
+# In chapter 01 the weights of always black pixels stayed random, for no gradient reaches them. Here:
 
 # %% tags=["aside"]
 # @title Draws figure 2.10
@@ -1621,27 +1700,21 @@ figure, axes = plt.subplots(3, 9, figsize=(9, 3.3))
 for row, method in zip(axes, shown):
     for axis, weights in zip(row, first_layers[method, 0.0].T):
         plots.draw_image(axis, weights.reshape(28, 28), signed=True, limits=0.25)
-    row[0].set_ylabel(method)
+    black = first_layers[method, 0.0][images.max(axis=0) == 0]  # weights of pixels that are always black
+    row[0].set_ylabel(f"{method}\n{black.std() / np.sqrt(2 / 784):.0%}")
 figure.tight_layout(pad=0.4)
 plt.show()
 
 # %% [markdown]
-# *Figure 2.10. The weights of nine hidden units of each network; purple positive, orange negative, white 0.*
-
-# %%
-always_black = images.max(axis=0) == 0
-for method in shown:
-    share = first_layers[method, 0.0][always_black].std() / np.sqrt(2 / 784)
-    print(f"{method}: weights of pixels that are always black, as a share of their initial size: {share:.1%}")
-
-# %% [markdown]
-# Without a regulariser the random start stays for ever. With decay, what no digit speaks for fades at the pace of
-# (2.20). Dropout wipes nothing away.
+# *Figure 2.10. The weights of nine hidden units of each network; purple positive, orange negative, white 0. Left: the
+# spread of those of always black pixels, as a share of the initial one.*
+#
+# Without decay the random start stays. With it, what no digit speaks for fades at the pace of (2.20).
 #
 # ## Debug it
 #
 # This function was copied from a training loop to where a finished network, with batch normalisation and dropout, is
-# used. There is no error and no warning.
+# used. Nothing warns.
 
 
 # %%
@@ -1681,7 +1754,7 @@ plt.show()
 # *Figure 2.11. One network and the same 128 digits, given to the copied function one at a time, two at a time, and so
 # on.*
 #
-# With many digits at a time it is nearly right, with a single one it guesses, and asked twice it contradicts itself.
+# With many digits at a time it is nearly right, with one it guesses, and asked twice it contradicts itself.
 #
 # `training=True` leaves both layers in training mode. Dropout goes on dropping units. Batch normalisation takes mean
 # and variance of what is there; a single digit is its own mean, so $\hat z=0$, whatever it is. And unseen, the running
@@ -1689,12 +1762,14 @@ plt.show()
 # inference mode. The habit to keep: **ask twice, and once with other examples beside it: the answers must agree.**
 
 
-# %%
+# %% tags=["aside"]
+# @title What claim 2.8 measures
 def is_broken(one_at_a_time, again):
     """Whether less than 30 % of the digits are classified correctly, and some differently when asked again."""
     return one_at_a_time < 0.3 and again < 1
 
 
+# %%
 claim(
     "2.8",
     "in training mode, a network that classifies over 75 % of the digits correctly gets less than 30 % of them, given "
@@ -1711,6 +1786,7 @@ record(
     accuracy_none=np.mean(reached["none", 0.0]),
     accuracy_random_labels=np.mean(reached["none", 0.4]),
     accuracy_random_labels_decay=np.mean(reached["weight decay", 0.4]),
+    accuracy_random_labels_small_rate=np.mean(reached["small rate", 0.4]),
     accuracy_random_labels_dropout=np.mean(reached["dropout", 0.4]),
     accuracy_random_labels_early_stopping=np.mean(reached["early stopping", 0.4]),
 )
@@ -1722,11 +1798,9 @@ record(
 # %% [markdown]
 # ## Exercises
 #
-# The functions of the lesson are yours to use.
-#
-# **Exercise 2.1 ★★** How fast is momentum in a bowl? In a direction of curvature $\kappa$ the gradient is
-# $\kappa\theta$, so a step (2.7) makes of $\theta$ and $v$ two weighted sums of both: a 2 × 2 matrix. In the long run
-# each step multiplies the distance by the largest absolute value of its eigenvalues, which may be complex.
+# **Exercise 2.1 ★★** How fast is momentum in a bowl? In a direction of curvature $\kappa$, a step (2.7) makes of
+# $\theta$ and $v$ two weighted sums of both: a 2 × 2 matrix. In the long run each step multiplies the distance by the
+# largest absolute value of its eigenvalues, which may be complex.
 
 
 # %%
@@ -2410,8 +2484,8 @@ def by_where(h, upstream, draws, share, training):
 check("2.3", dropout_both_ways)
 
 # %% [markdown]
-# **Exercise 2.4 ★★** A Keras layer with a memory: batch normalisation for dense layers and for images, which knows
-# whether it is trained or used.
+# **Exercise 2.4 ★★** A Keras layer with a memory: batch normalisation for dense layers and for images, which knows its
+# mode.
 
 
 # %%
@@ -2426,6 +2500,7 @@ class RunningNorm(keras.layers.Layer):
     it is not given: a tensor like z. In training z is normalised by its own mean and variance
     over all axes but the last, and moves the running ones (the variance is the mean square of
     the distances from the mean). Otherwise it is normalised by the running ones, which stay.
+    It works in `fit`, too, where gradients go back through the mini-batch's mean and variance.
     Example: norm = RunningNorm(); norm(np.array([[1.0], [3.0]]), training=True) is about
     [[-1], [1]], and norm.mean is then [0.2].
     """
@@ -2475,72 +2550,108 @@ def _(rng):
         shift, scale = rng.integers(-8, 9, shape[-1]) / 4, rng.integers(1, 5, shape[-1]) / 2
         return [shift + scale * rng.integers(-6, 7, shape) / 4 for _ in range(count)]
 
-    yield 0.9, 1e-3, [np.array([[1.0], [3.0]])], [True]
-    yield 0.9, 1e-3, [np.array([[1.0, 3.0], [2.0, 5.0]])], [False]
-    yield 0.9, 1e-3, [np.array([[0.0, 0.03125], [0.0625, 0.0]])] * 2, [True, False]
-    yield 0.5, 0.25, [np.array([[4.0]]), np.array([[4.0]])], [True, False]
-    yield 0.75, 0.25, batches(3, 4, 2), [True, True, False]
-    yield 0.9, 1e-3, batches(2, 2, 2, 3, 2), [True, False]
-    yield 0.5, 0.25, batches(3, 2, 3, 2, 1), [False, True, False]
-    yield 0.0, 0.25, batches(2, 3, 2), [True, False]
-    for i in range(10):
+    yield 0.9, 1e-3, [np.array([[1.0], [3.0]])], [True], False
+    yield 0.9, 1e-3, [np.array([[1.0, 3.0], [2.0, 5.0]])], [None], False
+    yield 0.9, 1e-3, [np.array([[0.0, 0.03125], [0.0625, 0.0]])] * 2, [True, None], False
+    yield 0.5, 0.25, [np.array([[4.0]]), np.array([[4.0]])], [True, False], False
+    yield 0.75, 0.25, batches(3, 4, 2), [True, True, None], True
+    yield 0.9, 1e-3, batches(2, 2, 2, 3, 2), [True, False], True
+    yield 0.5, 0.25, batches(3, 2, 3, 2, 1), [False, True, None], False
+    yield 0.0, 0.25, batches(2, 3, 2), [True, False], True
+    for i in range(6):
         shape = tuple(int(n) for n in rng.integers(2, 5, 2 if i % 2 else 4))
-        modes = [True, *(bool(rng.random() < 0.5) for _ in range(int(rng.integers(1, 3)))), False]
-        yield float(rng.choice([0.7, 0.9])), float(rng.choice([0.1, 0.5])), batches(len(modes), *shape), modes
+        modes = [True, *([True, False, None][i] for i in rng.integers(3, size=rng.integers(1, 3))), None]
+        small = float(rng.choice([0.1, 0.5]))
+        yield float(rng.choice([0.7, 0.9])), small, batches(len(modes), *shape), modes, False
 
 
 ex.shown_as("""
 norm = RunningNorm(rho, epsilon)
 for z, training in zip(batches, modes):
-    print(norm(z, training=training), norm.mean, norm.variance)
+    print(norm(z) if training is None else norm(z, training=training), norm.mean, norm.get_weights())
+if in_model:
+    units = batches[0].shape[-1]
+    first = keras.layers.Dense(units, use_bias=False, kernel_initializer="identity")
+    model = keras.Sequential([keras.Input(batches[0].shape[1:]), first, RunningNorm(rho, epsilon)])
+    model.compile(keras.optimizers.SGD(1.0), "mse", run_eagerly=True)
+    print(model.train_on_batch(batches[0], batches[-1]), model.get_weights())
 """)
 
 
 @ex.drive
-def put_to_use(answer, rho, epsilon, batches, modes):
+def put_to_use(answer, rho, epsilon, batches, modes, in_model):
+    def numbers(values):
+        return [keras.ops.convert_to_numpy(one) for one in values]
+
     given = {name: value for name, value, usual in (("rho", rho, 0.9), ("epsilon", epsilon, 1e-3)) if value != usual}
+    batches = [z.astype("float32") for z in batches]
     layer, steps = answer(**given), []
     shape = layer(keras.Input(batches[0].shape[1:])).shape  # as within a model
-    for z, training in zip(batches, modes):
-        z = keras.ops.convert_to_tensor(z.astype("float32"))
-        out = keras.ops.convert_to_numpy(layer(z, training=True) if training else layer(z))
-        kept = [keras.ops.convert_to_numpy(one) for one in (layer.mean, layer.variance)]
-        steps.append({"output": out, "mean": kept[0], "variance": kept[1]})
-    weights = [tuple(int(n) for n in one.shape) for one in layer.weights]
-    trained = [tuple(int(n) for n in one.shape) for one in layer.trainable_weights]
-    return {
+    for z, training in zip(map(keras.ops.convert_to_tensor, batches), modes):
+        out = layer(z) if training is None else layer(z, training=training)
+        out, mean, variance = numbers((out, layer.mean, layer.variance))
+        steps.append({"output": out, "mean": mean, "variance": variance, "get_weights": numbers(layer.get_weights())})
+    found = {
         "shape in a model": tuple(shape),
-        "shapes of all weights": weights,
-        "of those trained": trained,
+        "shapes of all weights": [tuple(int(n) for n in one.shape) for one in layer.weights],
+        "of those trained": [tuple(int(n) for n in one.shape) for one in layer.trainable_weights],
         "calls": steps,
     }
+    if in_model:  # a dense layer of the identity, and one step of plain descent
+        first = keras.layers.Dense(batches[0].shape[-1], use_bias=False, kernel_initializer="identity")
+        model = keras.Sequential([keras.Input(batches[0].shape[1:]), first, answer(**given)])
+        model.compile(keras.optimizers.SGD(1.0), "mse", run_eagerly=True)
+        loss = float(model.train_on_batch(batches[0], batches[-1]))
+        found["after train_on_batch"] = {"loss": loss, "get_weights": numbers(model.get_weights())}
+    return found
 
 
 @ex.oracle
-def _(rho, epsilon, batches, modes):
+def _(rho, epsilon, batches, modes, in_model):
     units = batches[0].shape[-1]
     mean, variance, steps = np.zeros(units), np.ones(units), []
-    for z, training in zip(batches, modes):
+
+    def moved(z):
         rows = z.reshape(-1, units)
+        own = rows.sum(axis=0) / len(rows)
+        spread = (rows**2).sum(axis=0) / len(rows) - own**2
+        return own, spread, mean + (1 - rho) * (own - mean), rho * variance + (1 - rho) * spread
+
+    after = moved(batches[0])[2:]
+    for z, training in zip(batches, modes):
+        used = mean, variance
         if training:
-            own = rows.sum(axis=0) / len(rows)
-            spread = (rows**2).sum(axis=0) / len(rows) - own**2
-            out = (z - own) / np.hypot(np.sqrt(spread), epsilon**0.5)
-            mean, variance = mean + (1 - rho) * (own - mean), rho * variance + (1 - rho) * spread
-        else:
-            out = (z - mean) / np.hypot(np.sqrt(variance), epsilon**0.5)
-        steps.append({"output": out, "mean": mean, "variance": variance})
-    shape = (None, *batches[0].shape[1:])
-    return {
-        "shape in a model": shape,
+            *used, mean, variance = moved(z)
+        out = (z - used[0]) / np.hypot(np.sqrt(used[1]), epsilon**0.5)
+        steps.append({"output": out, "mean": mean, "variance": variance, "get_weights": [mean, variance]})
+    found = {
+        "shape in a model": (None, *batches[0].shape[1:]),
         "shapes of all weights": [(units,), (units,)],
         "of those trained": [],
         "calls": steps,
     }
+    if in_model:
+
+        def loss_of(kernel):  # the slopes by steps in the imaginary direction
+            rows = batches[0].reshape(-1, units) @ kernel
+            off = rows - rows.mean(axis=0)
+            return np.mean((off / np.sqrt((off**2).mean(axis=0) + epsilon) - batches[-1].reshape(-1, units)) ** 2)
+
+        kernel = np.eye(units, dtype=complex)
+        for place in np.ndindex(units, units):
+            bump = np.zeros((units, units), complex)
+            bump[place] = 1e-30j
+            kernel[place] -= loss_of(np.eye(units) + bump).imag / 1e-30
+        found["after train_on_batch"] = {
+            "loss": float(loss_of(np.eye(units))),
+            "get_weights": [kernel.real, *after],
+        }
+    return found
 
 
 class _Norm(keras.layers.Layer):
     first_variance, trained, swapped = "ones", False, False
+    held_fixed = variance_first = replaces = False
     own_in_inference = running_in_training = moves_in_inference = moves_first = outside = False
     axes_of = staticmethod(lambda z: list(range(len(z.shape) - 1)))
 
@@ -2549,10 +2660,11 @@ class _Norm(keras.layers.Layer):
         self.rho, self.epsilon = rho, epsilon
 
     def build(self, input_shape):
-        self.mean = self.add_weight(shape=(input_shape[-1],), initializer="zeros", trainable=self.trained)
-        self.variance = self.add_weight(
-            shape=(input_shape[-1],), initializer=self.first_variance, trainable=self.trained
-        )
+        begun = {"mean": "zeros", "variance": self.first_variance}
+        for name in sorted(begun, reverse=self.variance_first):
+            setattr(
+                self, name, self.add_weight(shape=input_shape[-1:], initializer=begun[name], trainable=self.trained)
+            )
 
     def variance_of(self, z):
         return keras.ops.var(z, axis=self.axes_of(z))
@@ -2562,12 +2674,15 @@ class _Norm(keras.layers.Layer):
 
     def call(self, z, training=False):
         own = keras.ops.mean(z, axis=self.axes_of(z)), self.variance_of(z)
+        if self.held_fixed:
+            own = [keras.ops.stop_gradient(one) for one in own]
         use_own = not self.running_in_training if training else self.own_in_inference
-        used = own if use_own else (keras.ops.copy(self.mean.value), keras.ops.copy(self.variance.value))
+        used = own if use_own else [keras.ops.copy(keras.ops.convert_to_tensor(w)) for w in (self.mean, self.variance)]
         if training or self.moves_in_inference:
             keep = 1 - self.rho if self.swapped else self.rho
-            for weight, new in zip((self.mean, self.variance), self.kept(own)):
-                weight.assign(keep * weight + (1 - keep) * new)
+            for name, new in zip(("mean", "variance"), self.kept(own)):
+                new = keep * getattr(self, name) + (1 - keep) * new
+                setattr(self, name, new) if self.replaces else getattr(self, name).assign(new)
         if self.moves_first and (self.moves_in_inference or training):
             used = self.mean, self.variance
         if self.outside:
@@ -2611,6 +2726,47 @@ class IgnoresTheMode(_Norm):
     """The layer does the same in training and in inference: `training` is not looked at."""
 
     own_in_inference = moves_in_inference = True
+
+
+@ex.wrong
+class TrainsByDefault(_Norm):
+    """A call without `training` trains: it is normalised by its own mean and variance and moves the running ones. Where
+    `training` is not given, it is False."""
+
+    def call(self, z, training=True):
+        return super().call(z, training)
+
+
+@ex.wrong
+class GivenIsTrue(_Norm):
+    """With training=False the layer trains: it only asks whether `training` was given, not what it is."""
+
+    def call(self, z, training=None):
+        return super().call(z, training is not None)
+
+
+@ex.wrong
+class HeldFixed(_Norm):
+    """In a model the gradient takes the mini-batch's mean and variance for constants, as it does where NumPy computes
+    them. Every z of the batch moves both: compute them with keras.ops, and let the gradient pass."""
+
+    held_fixed = True
+
+
+@ex.wrong
+class VarianceFirst(_Norm):
+    """`get_weights` gives the variance first. The weights stand in the order in which `build` makes them: mean, then
+    variance."""
+
+    variance_first = True
+
+
+@ex.wrong
+class Replaces(_Norm):
+    """`self.mean = ...` puts a tensor in the place of the weight, which then stays what it was. A weight is changed by
+    its `assign`."""
+
+    replaces = True
 
 
 @ex.wrong
@@ -2706,32 +2862,33 @@ class ByMoments(keras.layers.Layer):
 check("2.4", RunningNorm)
 
 # %% [markdown]
-# **Exercise 2.5 ★★★** The backward pass of batch normalisation: from each pre-activation, *three* ways lead to the
-# loss.
+# **Exercise 2.5 ★★★** The backward pass of batch normalisation: how much comes back along each of *three* ways from a
+# pre-activation to the loss?
 
 
 # %%
 # Exercise 2.5
-def normalise_backward(z, gamma, upstream, epsilon=1e-3):
-    """The backward pass of gamma * (z - mean) / sqrt(variance + epsilon) + beta, in training
-    (2.17).
+def three_ways_back(z, gamma, upstream, epsilon=1e-3):
+    """The derivative of the loss with respect to z, along each of the ways on which batch
+    normalisation in training, gamma * (z - mean) / sqrt(variance + epsilon) + beta, depends on it.
 
-    z: pre-activations (batch, units). gamma (units,). upstream: the derivative of the loss with respect
-    to what comes out, (batch, units). Returns a tuple: the derivatives with respect to z
-    (batch, units), gamma and beta (units,). Raises ValueError where upstream does not have the
-    shape of z; the message names both shapes.
-    Example: where all examples of a batch have the same upstream, the derivative with respect
-    to z is 0, for adding the same number to a unit in all examples changes nothing.
+    z: pre-activations (batch, units). gamma (units,). upstream: the derivative of the loss with
+    respect to what comes out, (batch, units). Returns a tuple of three arrays (batch, units): the
+    derivative along the direct way, with mean and variance held fixed; through the mean alone;
+    and through the variance alone. Their sum is the whole derivative. Raises ValueError where
+    upstream does not have the shape of z; the message names both shapes.
+    Example: with z = [[1], [3]], gamma = [1], upstream = [[1], [0]] and epsilon = 0, it is
+    ([[1], [0]], [[-0.5], [-0.5]], [[-0.5], [0.5]]).
     """
     ### BEGIN SOLUTION
     if upstream.shape != z.shape:
         raise ValueError(f"upstream must have the shape of z, {z.shape}, not {upstream.shape}")
     root = np.sqrt(z.var(axis=0) + epsilon)
     z_hat = (z - z.mean(axis=0)) / root
-    through_mean = upstream.mean(axis=0)
-    through_variance = z_hat * (upstream * z_hat).mean(axis=0)
-    slope = gamma / root * (upstream - through_mean - through_variance)
-    return slope, (upstream * z_hat).sum(axis=0), upstream.sum(axis=0)
+    direct = gamma / root * upstream
+    through_mean = np.ones(z.shape) * -direct.mean(axis=0)
+    through_variance = -z_hat * (direct * z_hat).mean(axis=0)
+    return direct, through_mean, through_variance
     ### END SOLUTION
 
 
@@ -2742,9 +2899,10 @@ import numpy as np
 
 ex = exercise("2.5")
 ex.hints(
-    "Write z_hat for the normalised z. The derivatives with respect to gamma and beta follow in one line each.",
-    "A single z moves its own output, the mean (by one in the batch size) and the variance (by 2 (z - mean) over it).",
-    "For gamma = 1: (upstream - its mean - z_hat times the mean of upstream * z_hat) / root. Means are over the batch.",
+    "Write z_hat for the normalised z. The direct way is the one of a dense layer: what multiplies a single z?",
+    "A single z moves the mean by one in the batch size and the variance by 2 (z - mean) over it, for all outputs.",
+    "With d for the direct way: through the mean, minus d's mean over the batch; through the variance, minus z_hat "
+    "times the mean of d * z_hat.",
 )
 
 
@@ -2758,7 +2916,7 @@ def _(rng):
         z[:2] = np.arange(units) / 4 + np.array([[1.0], [-0.75]])  # no unit is constant
         return z, rng.integers(1, 9, units) / 4 * rng.choice([-1, 1], units), whole(batch, units)
 
-    yield np.array([[1.0], [3.0]]), np.array([1.0]), np.array([[1.0], [0.0]]), 0.1
+    yield np.array([[1.0], [3.0]]), np.array([1.0]), np.array([[1.0], [0.0]]), 0.0
     yield np.array([[1.0], [2.0], [6.0]]), np.array([2.0]), np.ones((3, 1)), 0.1
     yield np.array([[0.0], [0.03125], [0.0625]]), np.array([2.0]), np.array([[1.0], [-2.0], [0.5]])
     yield case(4, 2)
@@ -2773,168 +2931,139 @@ def _(z, gamma, upstream, epsilon=1e-3):
     # One number at a time, by a step in the imaginary direction, which has no rounding error to speak of.
     if upstream.shape != z.shape:
         raise naming(ValueError, *z.shape, *upstream.shape)
-    found = []
-    for at, value in enumerate((z, gamma, np.zeros(gamma.shape))):
-        slopes = np.zeros(value.shape)
-        for place in np.ndindex(value.shape):
-            parts = [z.astype(complex), gamma.astype(complex), np.zeros(gamma.shape, complex)]
-            parts[at][place] += 1e-30j
-            off = parts[0] - parts[0].mean(axis=0)
-            out = parts[1] * off / np.sqrt((off**2).mean(axis=0) + epsilon) + parts[2]
+    found = tuple(np.zeros(z.shape) for _ in range(3))
+    for way, slopes in enumerate(found):
+        for place in np.ndindex(z.shape):
+            parts = [z.astype(complex) for _ in found]  # the z of the direct way, of the mean and of the variance
+            parts[way][place] += 1e-30j
+            mean, variance = parts[1].mean(axis=0), (parts[2] ** 2).mean(axis=0) - parts[2].mean(axis=0) ** 2
+            out = gamma * (parts[0] - mean) / np.sqrt(variance + epsilon)
             slopes[place] = np.sum(upstream * out).imag / 1e-30
-        found.append(slopes)
-    return tuple(found)
+    return found
 
 
-def _back(z, gamma, upstream, epsilon, slope=None, gammas=None, mean=False, root=None):
+def _ways(z, gamma, upstream, epsilon, root=None, mean=np.mean, through_variance=None, axis=0):
     if upstream.shape != z.shape:
         raise ValueError(f"{upstream.shape} does not fit {z.shape}")
-    root = root(z) if root else np.sqrt(z.var(axis=0) + epsilon)
-    z_hat = (z - z.mean(axis=0)) / root
-    average = (lambda values: values.mean(axis=0)) if mean else (lambda values: values.sum(axis=0))
-    right = upstream - upstream.mean(axis=0) - z_hat * (upstream * z_hat).mean(axis=0)
-    inner = slope(upstream, z_hat) if slope else right
-    return gamma / root * inner, average(upstream * (gammas(z, root) if gammas else z_hat)), average(upstream)
-
-
-@ex.wrong
-def statistics_held_fixed(z, gamma, upstream, epsilon=1e-3):
-    """You took mean and variance for constants. Every z of the batch moves both of them, and with them all outputs of
-    its unit."""
-    return _back(z, gamma, upstream, epsilon, lambda u, z_hat: u)
-
-
-@ex.wrong
-def variance_held_fixed(z, gamma, upstream, epsilon=1e-3):
-    """The way through the mean is there. The way through the variance is missing: a z that goes away from the mean also
-    shrinks all others."""
-    return _back(z, gamma, upstream, epsilon, lambda u, z_hat: u - u.mean(axis=0))
-
-
-@ex.wrong
-def mean_held_fixed(z, gamma, upstream, epsilon=1e-3):
-    """The way through the variance is there. The way through the mean is missing: a z that goes up pulls the mean up,
-    and all others go down."""
-    return _back(z, gamma, upstream, epsilon, lambda u, z_hat: u - z_hat * (u * z_hat).mean(axis=0))
+    root = root(z) if root else np.sqrt(z.var(axis=axis, keepdims=True) + epsilon)
+    z_hat = (z - z.mean(axis=axis, keepdims=True)) / root
+    direct = gamma / root * upstream
+    pulled = mean(direct * z_hat, axis=axis, keepdims=True)
+    by_variance = through_variance(z_hat, pulled) if through_variance else -z_hat * pulled
+    return direct, -mean(direct, axis=axis, keepdims=True) * np.ones(z.shape), by_variance * np.ones(z.shape)
 
 
 @ex.wrong
 def sums_for_means(z, gamma, upstream, epsilon=1e-3):
     """The three ways are there, but a single z has only its share, one in the size of the batch, in mean and variance:
     take means over the batch, not sums."""
-    return _back(z, gamma, upstream, epsilon, lambda u, z_hat: u - u.sum(axis=0) - z_hat * (u * z_hat).sum(axis=0))
+    return _ways(z, gamma, upstream, epsilon, mean=np.sum)
 
 
 @ex.wrong
 def gamma_forgotten(z, gamma, upstream, epsilon=1e-3):
-    """The derivative with respect to z lacks the factor gamma, through which everything went."""
-    slope, *others = _back(z, np.ones(gamma.shape), upstream, epsilon)
-    return slope, *others
+    """Gamma is missing: everything went out through this factor, and comes back through it."""
+    return _ways(z, np.ones(gamma.shape), upstream, epsilon)
+
+
+@ex.wrong
+def gamma_in_the_direct_way_only(z, gamma, upstream, epsilon=1e-3):
+    """The direct way is right. Through mean and variance, too, everything comes back through gamma."""
+    direct, *others = _ways(z, gamma, upstream, epsilon)
+    return direct, *_ways(z, np.ones(gamma.shape), upstream, epsilon)[1:]
+
+
+@ex.wrong
+def mean_with_the_wrong_sign(z, gamma, upstream, epsilon=1e-3):
+    """The way through the mean has the wrong sign: a larger mean makes the outputs smaller."""
+    direct, by_mean, by_variance = _ways(z, gamma, upstream, epsilon)
+    return direct, -by_mean, by_variance
 
 
 @ex.wrong
 def variance_with_the_wrong_sign(z, gamma, upstream, epsilon=1e-3):
-    """The three ways are there. The one through the variance has the wrong sign: a larger variance makes the outputs
-    smaller."""
-    return _back(z, gamma, upstream, epsilon, lambda u, z_hat: u - u.mean(axis=0) + z_hat * (u * z_hat).mean(axis=0))
+    """The way through the variance has the wrong sign: a larger variance brings the outputs closer to 0."""
+    return _ways(z, gamma, upstream, epsilon, through_variance=lambda z_hat, pulled: z_hat * pulled)
 
 
 @ex.wrong
 def variance_alike_for_all(z, gamma, upstream, epsilon=1e-3):
-    """The way through the variance is the same for all examples. How much one moves the variance depends on how far it
+    """Your way through the variance is the same for all examples. How much one moves the variance depends on how far it
     is from the mean: a factor is missing."""
-    return _back(z, gamma, upstream, epsilon, lambda u, z_hat: u - u.mean(axis=0) - (u * z_hat).mean(axis=0))
+    return _ways(z, gamma, upstream, epsilon, through_variance=lambda z_hat, pulled: -pulled)
+
+
+@ex.wrong
+def variance_without_the_half(z, gamma, upstream, epsilon=1e-3):
+    """The way through the variance is twice too large: the root brings a factor of one half, which cancels the 2 of the
+    square."""
+    return _ways(z, gamma, upstream, epsilon, through_variance=lambda z_hat, pulled: -2 * z_hat * pulled)
 
 
 @ex.wrong
 def root_forgotten(z, gamma, upstream, epsilon=1e-3):
-    """The three ways are there. But z came in through a division by the root of the variance, and its derivative is
-    divided, too."""
-    slope, *others = _back(z, gamma, upstream, epsilon)
-    return slope * np.sqrt(z.var(axis=0) + epsilon), *others
+    """The root of the variance is missing: z was divided by it on its way out, and so is each derivative."""
+    root = np.sqrt(z.var(axis=0) + epsilon)
+    return tuple(root * way for way in _ways(z, gamma, upstream, epsilon))
 
 
 @ex.wrong
 def variance_for_root(z, gamma, upstream, epsilon=1e-3):
     """You divide by the variance. Divide by its root."""
-    return _back(z, gamma, upstream, epsilon, root=lambda z: z.var(axis=0) + epsilon)
+    return _ways(z, gamma, upstream, epsilon, root=lambda z: z.var(axis=0) + epsilon)
 
 
 @ex.wrong
 def epsilon_forgotten(z, gamma, upstream, epsilon=1e-3):
     """Epsilon is missing, or has another value than the one that is handed over."""
-    return _back(z, gamma, upstream, epsilon, root=lambda z: z.std(axis=0))
+    return _ways(z, gamma, upstream, epsilon, root=lambda z: z.std(axis=0))
 
 
 @ex.wrong
 def epsilon_outside(z, gamma, upstream, epsilon=1e-3):
     """Epsilon is added to the root; in (2.17) it is added to the variance, under the root."""
-    return _back(z, gamma, upstream, epsilon, root=lambda z: z.std(axis=0) + epsilon)
+    return _ways(z, gamma, upstream, epsilon, root=lambda z: z.std(axis=0) + epsilon)
 
 
 @ex.wrong
 def unbiased(z, gamma, upstream, epsilon=1e-3):
     """The variance is divided by one less than the batch. Batch normalisation takes the plain mean of the squares."""
-    return _back(z, gamma, upstream, epsilon, root=lambda z: np.sqrt(z.var(axis=0, ddof=1) + epsilon))
+    return _ways(z, gamma, upstream, epsilon, root=lambda z: np.sqrt(z.var(axis=0, ddof=1) + epsilon))
 
 
 @ex.wrong
 def over_the_units(z, gamma, upstream, epsilon=1e-3):
-    """Means and sums are taken over the units of each example (axis 1). The statistics belong to a unit and are taken
-    over the batch."""
-    if upstream.shape != z.shape:
-        raise ValueError(f"{upstream.shape} does not fit {z.shape}")
-    root = np.sqrt(z.var(axis=1, keepdims=True) + epsilon)
-    z_hat, back = (z - z.mean(axis=1, keepdims=True)) / root, upstream * gamma
-    slope = back - back.mean(axis=1, keepdims=True) - z_hat * (back * z_hat).mean(axis=1, keepdims=True)
-    return slope / root, (upstream * z_hat).sum(axis=0), upstream.sum(axis=0)
+    """Means are taken over the units of each example (axis 1). The statistics belong to a unit and are taken over the
+    batch."""
+    return _ways(z, gamma, upstream, epsilon, axis=1)
 
 
 @ex.wrong
-def gamma_everywhere(z, gamma, upstream, epsilon=1e-3):
-    """The derivative with respect to z is right. Those of gamma and beta carry a factor gamma: nothing on the way from
-    either to the output is multiplied by it."""
-    slope, *others = _back(z, gamma, upstream, epsilon)
-    return slope, *(gamma * other for other in others)
+def added_up(z, gamma, upstream, epsilon=1e-3):
+    """This is the whole derivative. Asked for is what comes back along each of the three ways, as a tuple."""
+    return sum(_ways(z, gamma, upstream, epsilon))
 
 
 @ex.wrong
-def gamma_and_beta_exchanged(z, gamma, upstream, epsilon=1e-3):
-    """The derivatives of gamma and beta are exchanged: z, then gamma, then beta."""
-    slope, by_gamma, by_beta = _back(z, gamma, upstream, epsilon)
-    return slope, by_beta, by_gamma
+def each_with_the_direct_way(z, gamma, upstream, epsilon=1e-3):
+    """The second and the third array hold the direct way as well. Give each way alone."""
+    direct, by_mean, by_variance = _ways(z, gamma, upstream, epsilon)
+    return direct, direct + by_mean, direct + by_variance
 
 
 @ex.wrong
-def not_added_up(z, gamma, upstream, epsilon=1e-3):
-    """Gamma and beta are one number for each unit, used by the whole batch: add up their derivatives over it."""
-    z_hat = (z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + epsilon)
-    return _back(z, gamma, upstream, epsilon)[0], upstream * z_hat, upstream
+def exchanged(z, gamma, upstream, epsilon=1e-3):
+    """The three ways are right, in another order: the direct one, through the mean, through the variance."""
+    direct, by_mean, by_variance = _ways(z, gamma, upstream, epsilon)
+    return direct, by_variance, by_mean
 
 
 @ex.wrong
-def only_z(z, gamma, upstream, epsilon=1e-3):
-    """Only the derivative with respect to z is returned. Those of gamma and beta are asked for, too."""
-    return _back(z, gamma, upstream, epsilon)[0]
-
-
-@ex.wrong
-def centred_z_for_gamma(z, gamma, upstream, epsilon=1e-3):
-    """Gamma multiplies the normalised z. You used z with its mean taken off, not divided yet."""
-    return _back(z, gamma, upstream, epsilon, gammas=lambda z, root: z - z.mean(axis=0))
-
-
-@ex.wrong
-def raw_z_for_gamma(z, gamma, upstream, epsilon=1e-3):
-    """Gamma multiplies the normalised z, so these are in its derivative, not the raw ones."""
-    return _back(z, gamma, upstream, epsilon, gammas=lambda z, root: z)
-
-
-@ex.wrong
-def averaged(z, gamma, upstream, epsilon=1e-3):
-    """The derivatives of gamma and beta are divided by the batch. If the loss is a mean, that is in `upstream` already:
-    add up."""
-    return _back(z, gamma, upstream, epsilon, mean=True)
+def one_mean_for_the_batch(z, gamma, upstream, epsilon=1e-3):
+    """What comes back through the mean is the same for every example of the batch, but each gets it: the array has the
+    shape of z."""
+    direct, by_mean, by_variance = _ways(z, gamma, upstream, epsilon)
+    return direct, by_mean[0], by_variance
 
 
 @ex.wrong
@@ -2942,8 +3071,8 @@ def never_refuses(z, gamma, upstream, epsilon=1e-3):
     """The derivatives are right, but an `upstream` of another shape must be refused: NumPy stretches it silently."""
     root = np.sqrt(z.var(axis=0) + epsilon)
     z_hat = (z - z.mean(axis=0)) / root
-    inner = upstream - upstream.mean(axis=0) - z_hat * (upstream * z_hat).mean(axis=0)
-    return gamma / root * inner, (upstream * z_hat).sum(axis=0), upstream.sum(axis=0)
+    direct = gamma / root * upstream
+    return direct, np.ones(z.shape) * -direct.mean(axis=0), -z_hat * (direct * z_hat).mean(axis=0)
 
 
 @ex.right
@@ -2952,16 +3081,22 @@ def step_by_step(z, gamma, upstream, epsilon=1e-3):
         raise ValueError(f"shapes {np.shape(upstream)} and {np.shape(z)}")
     count = z.shape[0]
     off = z - z.sum(axis=0) / count
-    variance = (off * off).sum(axis=0) / count
-    inverse = (variance + epsilon) ** -0.5
+    inverse = ((off * off).sum(axis=0) / count + epsilon) ** -0.5
     to_hat = upstream * gamma
+    to_mean = -(to_hat * inverse).sum(axis=0)
     to_variance = (to_hat * off).sum(axis=0) * -0.5 * inverse**3
-    to_off = to_hat * inverse + to_variance * 2 * off / count
-    return to_off - to_off.sum(axis=0) / count, (upstream * off).sum(axis=0) * inverse, upstream.sum(axis=0)
+    return to_hat * inverse, np.repeat(to_mean[None] / count, count, axis=0), to_variance * 2 * off / count
+
+
+for name in (
+    "'z.mean(axis=0) - z' for 'z - z.mean(axis=0)' in 'z_hat = (z - z.mean(axis=0)) / root'",
+    "step_by_step: 'z.sum(axis=0) / count - z' for 'z - z.sum(axis=0) / count' in 'off = z - z.sum(axis=0) / count'",
+):
+    ex.equivalent(name, "it comes in twice, and two signs cancel")
 
 
 # %%
-check("2.5", normalise_backward)
+check("2.5", three_ways_back)
 
 # %% [markdown]
 # **Exercise 2.6 ★★** A Keras callback. On a small validation set the loss jumps, and Keras's `EarlyStopping` takes a
@@ -3035,6 +3170,9 @@ def _(rng):
     yield 2, 0.0, [[0.5, 0.6, 0.55, 0.3, 0.2]]
     yield 2, 0.0, [[2.0, 2.0, 2.0, 1.0]]
     yield 1, 0.0, [[0.5, 0.25, 0.25, 0.125]]
+    yield 1, 0.0, [[0.5, 0.4996, 0.4992, 0.75]]
+    yield 1, 0.0, [[2.0, 1.9999, 1.99985, 2.5], [1.0, 0.999999, 0.9999985, 2.0]]
+    yield 2, 0.5, [[1.0, 0.9995, 0.999, 1.5, 2.0, 2.5]]
     yield 5, 0.5, [[3.0, 2.0, 1.0]]
     yield 3, 0.5, [[4.0]]
     yield 2, 0.5, [[1.0, 0.8, 0.9, 0.95, 0.97], [5.0, 4.0, 4.5, 6.0, 7.0]]
@@ -3220,6 +3358,14 @@ class EqualCounts(_Stopper):
 
 
 @ex.wrong
+class ByAMargin(_Stopper):
+    """A small improvement does not count in yours. Any value below the lowest so far is one, by however little."""
+
+    def improves(self, value):
+        return value < self.best - 1e-3
+
+
+@ex.wrong
 class HigherIsBetter(_Stopper):
     """You wait for the loss to go up. Lower is better."""
 
@@ -3282,7 +3428,7 @@ for name in ("nothing in 'super().__init__()'", "FromTheDiary: nothing in 'super
 check("2.6", StopSmoothly)
 
 # %% [markdown]
-# **Exercise 2.7 ★★** Debug it: the mistake of the section above, in NumPy. Repair the function.
+# **Exercise 2.7 ★★** Debug it: the mistake of the section above, in NumPy.
 
 
 # %%
@@ -3464,10 +3610,9 @@ check("2.7", classify_in_inference)
 # | SGD | $\theta\leftarrow\theta-\alpha g$; $\mathbb{E}[g]=\nabla_\theta L$, variance as $1/B$ | (2.1), (2.2) |
 # | in a bowl | factors $1-\alpha\kappa_i$; limit $2/\kappa_{\max}$; best (2.5) | (2.3) to (2.5) |
 # | critical point | signs of the Hessian's eigenvalues | (2.6) |
-# | momentum | $v\leftarrow\mu v-\alpha g$; effective rate $\alpha/(1-\mu)$ | (2.7) to (2.9) |
+# | momentum | $v\leftarrow\mu v-\alpha g$; roots of the curvatures in (2.5) | (2.7) to (2.9) |
 # | RMSProp, Adam | $g/\sqrt{\overline{g^2}+\varepsilon}$; with $\bar g$, corrected | (2.10), (2.11) |
-# | variance | $n_\text{in}\mathrm{Var}[w]\,\mathbb{E}[h^2]$; half through ReLU | (2.12) to (2.14) |
-# | He, Glorot | $2/n_\text{in}$, $2/(n_\text{in}+n_\text{out})$ | (2.15) |
+# | variance | $n_\text{in}\mathrm{Var}[w]\,\mathbb{E}[h^2]$; He: $\mathrm{Var}[w]=2/n_\text{in}$ | (2.12) to (2.15) |
 # | error signal | $n_\text{out}\mathrm{Var}[w]\,\mathbb{E}[f'^2]$ | (2.16) |
 # | batch normalisation | mini-batch in training, running means in inference | (2.17), (2.18) |
 # | L2 penalty | $\lambda\theta$ in the gradient; for SGD $(1-\alpha\lambda)\theta$ | (2.19), (2.20) |
@@ -3478,7 +3623,7 @@ check("2.7", classify_in_inference)
 # - Goodfellow, Bengio, Courville, *Deep learning*, 2016, chapters 7 and 8.
 # - SGD: Robbins, Monro, 1951. Saddles: Dauphin et al., 2014. Momentum: Polyak, 1964; Nesterov, 1983; Sutskever et al.,
 #   2013. RMSProp: Tieleman, Hinton, 2012. Adam: Kingma, Ba, 2015.
-# - Initialisation: Glorot, Bengio, 2010; He et al., 2015.
-# - Batch normalisation: Ioffe, Szegedy, 2015; Santurkar et al., 2018.
+# - Initialisation: Glorot, Bengio, 2010; He et al., 2015. Gradient clipping: Pascanu et al., 2013.
+# - Batch normalisation: Ioffe, Szegedy, 2015; van Laarhoven, 2017; Santurkar et al., 2018.
 # - Weight decay: Krogh, Hertz, 1992; Loshchilov, Hutter, 2019.
-# - Dropout: Srivastava et al., 2014. Early stopping: Prechelt, 1998.
+# - Dropout: Srivastava et al., 2014. Early stopping: Prechelt, 1998. Random labels: Arpit et al., 2017.
