@@ -41,7 +41,7 @@ def build(out, repository=None, students=False, say=print):
     shutil.rmtree(new, ignore_errors=True)
     say("making the pages")
     _refuse(_sphinx(source, new, downloads, out / "static"))
-    for leftover in ("objects.inv", ".buildinfo", ".doctrees"):
+    for leftover in ("objects.inv", ".buildinfo", ".doctrees", "_sources"):
         path = new / leftover
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     say("looking through the pages")

@@ -31,6 +31,7 @@ html_css_files = ["katex/katex.min.css", "course.css"]
 html_js_files = [("course.js", {"defer": "defer"})]
 html_show_sourcelink = False
 html_copy_source = False
+html_use_index = False
 html_theme_options = {
     "top_of_page_buttons": [],
     "light_css_variables": {"color-brand-primary": "#5b3aa8", "color-brand-content": "#4b2f95"},

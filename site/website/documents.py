@@ -17,13 +17,11 @@ def section(text, title, name="README.md"):
     return _fences_back(found[1]).strip()
 
 
-def before(text, title, name="README.md"):
-    """What stands between a document's title and a heading of the second level. Raises DocumentError."""
-    found = re.search(rf"(?ms)\A# [^\n]*\n(.*?)^## {re.escape(title)}\n", text)
+def opening(text, name="README.md"):
+    """What a document begins with: below its title, up to and with the first image. Raises DocumentError."""
+    found = re.search(r"(?s)\A# [^\n]*\n(.*?!\[.*?\]\(.*?\))", text)
     if not found:
-        raise DocumentError(
-            f"{name} has no section '## {title}', which a page of the site is made of: name it so again"
-        )
+        raise DocumentError(f"{name}: the landing page shows its beginning with the first image, and there is none")
     return found[1].strip()
 
 
@@ -33,6 +31,14 @@ def first_code(text, name="README.md"):
     if not found:
         raise DocumentError(f"{name}: a page of the site shows the first block of commands, and there is none")
     return found[0]
+
+
+def first_table(text, name):
+    """The first table in a text. Raises DocumentError."""
+    found = re.search(r"(?m)^(?:\|.*\|\n?)+", text)
+    if not found:
+        raise DocumentError(f"{name}: a page of the site shows its first table, and there is none")
+    return found[0].strip()
 
 
 def relinked(text, places):

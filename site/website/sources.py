@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from course.authoring import chapters, glossary, notebooks, release
@@ -11,6 +12,7 @@ from course.lesson import settings
 from website import documents, launching, lessons
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
+WORK = "solutions/index.md"
 GLOSSARY = """\
 # Glossary and notation
 
@@ -50,23 +52,27 @@ def _notebooks(entry):
 def write_downloads(folder, entries, repository):
     """Lessons and wheel, as learners take them home; and, where there is a repository, lessons that install the wheel
     themselves, which is what Colab and Kaggle open. Returns the wheel's name."""
-    edition = folder.parent / "edition"
-    shutil.rmtree(edition, ignore_errors=True)
-    wheel = release.release(edition, chapters.sources())
-    for path in [*sorted((edition / "notebooks").glob("[0-9]*.ipynb")), wheel]:
+    with tempfile.TemporaryDirectory() as scratch:
+        made, tree = Path(scratch) / "made", Path(scratch) / "tree"
+        shutil.copytree(settings.keys_folder(), made / "keys", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(chapters.notebooks(), made / "notebooks", ignore=shutil.ignore_patterns(".*"))
+        release.write_tree(tree, made)
+        (folder / "lessons").mkdir(parents=True)
+        wheel = release.build_wheel(tree, folder / "lessons")
+    for entry in entries:
+        path = chapters.notebooks() / f"{entry.stem}.ipynb"
         write(folder / "lessons" / path.name, path.read_bytes())
-    for entry in entries if repository else []:
-        write(folder / "launch" / f"{entry.stem}.ipynb", notebook_text(launched(entry, repository.wheel(wheel.name))))
+        if repository:
+            lesson = launched(load_notebook(path), repository.wheel(wheel.name))
+            write(folder / "launch" / path.name, notebook_text(lesson))
     write(folder / ".nojekyll", "")
-    shutil.rmtree(edition)
     return wheel.name
 
 
-def launched(entry, wheel):
-    """A lesson whose first cell installs the course. wheel: its address."""
+def launched(lesson, wheel):
+    """A lesson whose first cell of code installs the course. wheel: its address."""
     import nbformat.v4 as v4
 
-    lesson = load_notebook(chapters.notebooks() / f"{entry.stem}.ipynb")
     code = launching.install_cell(wheel)
     lesson.cells.insert(1, v4.new_code_cell(code, id=notebooks.unique_id(code, {cell.id for cell in lesson.cells})))
     return lesson
@@ -101,12 +107,13 @@ def texts(entries, read, students):
     work = (root / "solutions" / "index.md").read_text(encoding="utf-8")
     results = (root / "docs" / "results.md").read_text(encoding="utf-8")
     parts = {
-        "introduction": documents.before(readme, "For learners"),
+        "introduction": documents.opening(readme),
         "commands": documents.first_code(documents.section(readme, "For learners")),
         "learners": documents.section(readme, "For learners"),
         "instructors": documents.section(readme, "For instructors"),
         "authors": documents.section(readme, "For authors"),
-        "how to work": documents.section(work, "How to work", "solutions/index.md").removesuffix("---").rstrip(),
+        "how to work": documents.section(work, "How to work", WORK).removesuffix("---").rstrip(),
+        "three lines": documents.first_table(documents.section(work, "How to work", WORK), WORK),
         "contributing": re.sub(r"(?m)\A# .*\n", "", contributing),
         "results": re.sub(r"(?m)\A# .*\n", "", results),
         "exercises": "\n\n".join(lessons.exercises(entry, lesson) for entry, lesson, _ in read),
