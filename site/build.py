@@ -17,7 +17,7 @@ ROOT = HERE.parent
 PROCESSES = 2
 sys.path.insert(0, str(HERE))
 
-from website import built, documents, launching, refusing, sources, typesetting  # noqa: E402
+from website import built, documents, finishing, launching, refusing, sources, typesetting  # noqa: E402
 
 from course.authoring import chapters, release  # noqa: E402
 
@@ -44,6 +44,7 @@ def build(out, repository=None, students=False, say=print):
     for leftover in ("objects.inv", ".buildinfo", ".doctrees", "_sources"):
         path = new / leftover
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    finishing.finish(new)
     say("looking through the pages")
     _refuse(built.problems(new, source))
     shutil.rmtree(html, ignore_errors=True)
