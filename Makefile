@@ -13,7 +13,7 @@ NOTEBOOKS = $(if $(CHAPTERS),$(foreach c,$(CHAPTERS),$(wildcard solutions/$(c)_*
 # Tests run side by side, so each process computes on one thread; an input pipeline needs a second one to wait on.
 THREADS = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=2
 
-.PHONY: help lab test grade build measure hostile nbgrader site rooms benchmark lint requirements clean
+.PHONY: help lab test grade build measure hostile nbgrader site matrix rooms benchmark lint requirements clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -73,6 +73,9 @@ $(SITE_READY): $(READY) requirements-site.txt site/package.json site/package-loc
 
 site: $(SITE_READY)  ## build the website; STUDENTS=1 leaves the solutions out, REPOSITORY=... shows the launch buttons
 	@$(BIN)/python site/build.py $(if $(REPOSITORY),--repository $(REPOSITORY)) $(if $(STUDENTS),--students)
+
+matrix: $(READY)  ## try the oldest and newest versions on each Python, and an imitation of Colab (needs uv, takes an hour)
+	@$(BIN)/python tests/matrix.py $(ROWS)
 
 rooms: $(READY)  ## print which room of the course imports which
 	@$(BIN)/python tests/rooms.py

@@ -115,7 +115,7 @@ def with_buttons(made, entry, words, students):
 def solutions(entry, solution):
     """The page with a lesson's solutions, each folded, as Markdown. solution: the executed notebook."""
     parts = [
-        f"---\norphan: true\nnosearch: true\n---\n\n# Solutions to {int(entry.number)}. {entry.header['title']}",
+        f"---\norphan: true\nnosearch: true\n---\n\n# Solutions to chapter {int(entry.number)}",
         'Try first. A check tells you on which input an answer fails, and `hint("3.2")` in a notebook helps in steps.',
     ]
     for cell in solution.cells:

@@ -106,6 +106,7 @@ def texts(entries, read, students):
     contributing = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
     work = (root / "solutions" / "index.md").read_text(encoding="utf-8")
     results = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    tried = (root / "docs" / "matrix.md").read_text(encoding="utf-8")
     parts = {
         "introduction": documents.opening(readme),
         "commands": documents.first_code(documents.section(readme, "For learners")),
@@ -116,6 +117,7 @@ def texts(entries, read, students):
         "three lines": documents.first_table(documents.section(work, "How to work", WORK), WORK),
         "contributing": re.sub(r"(?m)\A# .*\n", "", contributing),
         "results": re.sub(r"(?m)\A# .*\n", "", results),
+        "versions": re.sub(r"(?m)\A# .*\n", "", tried),
         "exercises": "\n\n".join(lessons.exercises(entry, lesson) for entry, lesson, _ in read),
         "chapters": chapter_cards(entries),
         "toctrees": toctrees(entries),
@@ -124,6 +126,7 @@ def texts(entries, read, students):
     places = {f"notebooks/{entry.stem}.ipynb": f"{entry.stem}.ipynb" for entry in entries} | {
         "docs/lesson.png": "lesson.png",
         "docs/results.md": "results.md",
+        "docs/matrix.md": "versions.md",
         "CONTRIBUTING.md": "contributing.md",
         "notebooks/glossary.ipynb": "glossary.ipynb",
     }
