@@ -22,6 +22,9 @@ from website import built, documents, finishing, launching, refusing, sources, t
 from course.authoring import chapters, release  # noqa: E402
 
 
+FAULTS = (chapters.ChapterError, documents.DocumentError, launching.AddressError, release.ReleaseError)
+
+
 class SiteError(Exception):
     """A site that cannot be made; the message has a line for each fault."""
 
@@ -47,6 +50,7 @@ def build(out, repository=None, students=False, say=print):
     finishing.finish(new)
     say("looking through the pages")
     _refuse(built.problems(new, source))
+    shutil.rmtree(out / "jupyter_execute", ignore_errors=True)  # MyST-NB's copies of images that the pages have
     shutil.rmtree(html, ignore_errors=True)
     new.rename(html)
     return html
@@ -92,7 +96,7 @@ def main(words=None):
     address = launching.configured(ROOT / "pyproject.toml") if chosen.repository is None else chosen.repository
     try:
         html = build(chosen.out, launching.read(address), chosen.students)
-    except (SiteError, launching.AddressError, documents.DocumentError, release.ReleaseError) as error:
+    except (SiteError, *FAULTS) as error:
         sys.exit(f"the site was not built:\n{error}")
     seconds = time.perf_counter() - begun
     pages, largest = built.sizes(html)

@@ -41,6 +41,14 @@ def first_table(text, name):
     return found[0].strip()
 
 
+def filled(path, parts):
+    """A page's text with what stands in for its {{names}}. parts: dict from names to texts. Raises DocumentError."""
+    text = path.read_text(encoding="utf-8")
+    if unknown := set(re.findall(r"\{\{([a-z ]+)\}\}", text)) - set(parts):
+        raise DocumentError(f"{path.name}: unknown names {sorted(unknown)}; known are {sorted(parts)}")
+    return re.sub(r"\{\{([a-z ]+)\}\}", lambda found: parts[found[1]], text)
+
+
 def relinked(text, places):
     """A text whose links to files of the checkout lead to pages. places: dict from what a link says to what it shall
     say; a link that is not in it stays."""

@@ -134,8 +134,7 @@ def texts(entries, read, students):
     for path in sorted(PAGES.glob("*.md")):
         if students and path.stem == "solutions":
             continue
-        page = re.sub(r"\{\{([a-z ]+)\}\}", lambda match: parts[match[1]], path.read_text(encoding="utf-8"))
-        found[path.name] = documents.relinked(page, places)
+        found[path.name] = documents.relinked(documents.filled(path, parts), places)
     return found
 
 

@@ -4,4 +4,4 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path += [str(TESTS.parent / "site"), str(TESTS / "browser")]
+sys.path[:0] = [str(TESTS.parent / "site"), str(TESTS / "browser")]
