@@ -21,7 +21,6 @@ from website import built, documents, finishing, launching, refusing, sources, t
 
 from course.authoring import chapters, release  # noqa: E402
 
-
 FAULTS = (chapters.ChapterError, documents.DocumentError, launching.AddressError, release.ReleaseError)
 
 
