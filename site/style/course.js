@@ -1,4 +1,4 @@
-// Equations that are wider than the page are made smaller until they fit; in print everything that is folded is open.
+// Equations that are wider than the page are made smaller until they fit.
 function fit() {
   for (const formula of document.querySelectorAll(".equation .formula")) {
     const inner = formula.firstElementChild;
@@ -10,12 +10,3 @@ function fit() {
 addEventListener("resize", fit);
 document.fonts.ready.then(fit);
 fit();
-
-let opened = [];
-addEventListener("beforeprint", () => {
-  opened = [...document.querySelectorAll("details:not([open])")];
-  for (const one of opened) one.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const one of opened) one.open = false;
-});
