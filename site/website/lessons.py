@@ -137,7 +137,7 @@ def exercises(entry, lesson):
     for cell in lesson.cells:
         for number, stars in chapters.STARS.findall(cell.source) if cell.cell_type == "markdown" else []:
             statement = " ".join(cell.source.split("★**", 1)[1].split())
-            first = re.match(r".+?[.:?](?=\s|$)", statement)
+            first = re.match(r".+?[.?!](?=\s|$)", statement)
             place = f"{entry.stem}.ipynb#exercise-{number.replace('.', '-')}"
             lines.append(f"- [Exercise {number}]({place}) {stars} {first[0] if first else statement}")
     return "\n".join(lines)
