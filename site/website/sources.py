@@ -37,7 +37,7 @@ def write_sources(folder, downloads, repository=None, students=False):
         if not students:
             write(folder / f"solutions-{entry.number}.md", lessons.solutions(entry, solution))
     write(folder / "glossary.ipynb", notebook_text(glossary_page(entries)))
-    for name, text in texts(entries, read, students).items():
+    for name, text in texts(entries, read, repository, students).items():
         write(folder / name, text)
     shutil.copy(settings.ROOT / "docs" / "lesson.png", folder / "lesson.png")
     write(folder / "anchors.json", json.dumps(anchors(read), indent=1))
@@ -99,7 +99,7 @@ def glossary_page(entries):
     return made
 
 
-def texts(entries, read, students):
+def texts(entries, read, repository, students):
     """The pages in Markdown: dict from file name."""
     root = settings.ROOT
     readme = (root / "README.md").read_text(encoding="utf-8")
@@ -134,7 +134,8 @@ def texts(entries, read, students):
     for path in sorted(PAGES.glob("*.md")):
         if students and path.stem == "solutions":
             continue
-        found[path.name] = documents.relinked(documents.filled(path, parts), places)
+        text = documents.relinked(documents.filled(path, parts), places)
+        found[path.name] = text.replace("<this repository>", repository.address) if repository else text
     return found
 
 
