@@ -3,6 +3,8 @@ or with a slow line."""
 
 import re
 
+from PIL import Image
+
 CHANGES = (
     # A part's name in the sidebar is a heading, of the level below the page's title.
     (r'<p class="caption" role="heading">', r'<p class="caption" role="heading" aria-level="2">'),
@@ -17,7 +19,7 @@ CHANGES = (
     # The glossary's Chinese is read as such.
     (r"<p>([\u3400-\u9fff][^<]*)</p>", r'<p lang="zh">\1</p>'),
 )
-IMAGE = re.compile(r"<img ")
+IMAGE = re.compile(r'<img (?=[^>]*?src="([^":]+\.png)")')
 
 
 def finish(folder):
@@ -26,8 +28,18 @@ def finish(folder):
         text = path.read_text(encoding="utf-8")
         for pattern, words in CHANGES:
             text = re.sub(pattern, words, text)
-        first = IMAGE.search(text)
-        if first:  # what is further down waits until it is scrolled to
-            rest = IMAGE.sub('<img loading="lazy" ', text[first.end() :])
-            text = text[: first.end()] + rest
-        path.write_text(text, encoding="utf-8")
+        path.write_text(with_room_for_images(text, folder), encoding="utf-8")
+
+
+def with_room_for_images(text, folder):
+    """A page's text in which each image has its size, so that nothing moves when it comes, and all but the first wait
+    until they are scrolled to. folder: what their addresses are relative to."""
+    first = True
+
+    def sized(found):
+        nonlocal first
+        lazy, first = "" if first else 'loading="lazy" ', False
+        with Image.open(folder / found[1]) as image:
+            return f'<img {lazy}width="{image.width}" height="{image.height}" '
+
+    return IMAGE.sub(sized, text)

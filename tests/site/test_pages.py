@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(bool(typesetting.missing()), reason=typesetting.
 LIMIT = 2_000_000  # bytes that a page takes to open
 CHAPTER = "03_convolution.html"
 IN_SIGHT = "return arguments[0].getBoundingClientRect().top < innerHeight"
+SHIFTING = "return document.querySelectorAll('article img:not([width])').length"
 SIDEWAYS = "return [document.documentElement.scrollWidth, window.innerWidth]"
 CUT = """
 return Array.from(document.querySelectorAll(".equation .formula"))
@@ -109,6 +110,7 @@ def test_from_the_landing_page_to_an_exercise_by_clicks(page):
     lab_page.click(driver, ".toc-tree a", "Exercise 3.2")
     exercise = driver.find_element(By.ID, "exercise-3-2")
     assert "shift_kernel" in exercise.text and "Open this lesson" in exercise.text
+    assert not driver.execute_script(SHIFTING), "every image has its size"
     there = functools.partial(driver.execute_script, IN_SIGHT, exercise)
     lab_page.wait(driver, there, "the exercise in sight")
 
