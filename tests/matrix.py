@@ -60,6 +60,8 @@ def run(what, *words, cwd=ROOT, **variables):
         )
     except subprocess.TimeoutExpired:
         raise Failed(f"{what}: not done after {MINUTES} minutes") from None
+    if done.returncode < 0:
+        raise Failed(f"{what}: ended from outside, by signal {-done.returncode}")
     if done.returncode:
         lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         raise Failed(f"{what}: {lines[-1] if lines else 'no message'}")
