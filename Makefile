@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
+SITE_READY := .venv/.site-ready
 CHAPTERS ?=
 CHAPTER ?= $(CHAPTERS)
 # What may not be skipped on a machine that is meant to try it, such as PROMISED="no sandbox|Chromium".
@@ -14,7 +15,7 @@ NOTEBOOKS = $(if $(CHAPTERS),$(foreach c,$(CHAPTERS),$(wildcard solutions/$(c)_*
 # Tests run side by side, so each process computes on one thread; an input pipeline needs a second one to wait on.
 THREADS = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=2
 
-.PHONY: help lab test grade build measure hostile nbgrader rooms benchmark lint requirements clean
+.PHONY: help lab test grade build measure hostile nbgrader site matrix rooms benchmark lint requirements clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -65,6 +66,21 @@ nbgrader: $(READY)  ## hold that nbgrader, in an environment of its own, gives t
 		{ $(BIN)/python -c "$$where"; echo $(CURDIR); } > "$$(.venv-nbgrader/bin/python -c "$$where")/course.pth"
 	COURSE_NBGRADER=$(CURDIR)/.venv-nbgrader/bin/python $(BIN)/python -m pytest -q tests/classroom/test_nbgrader.py
 
+# Nobody who only learns needs any of this, so it is installed when the site is first asked for.
+$(SITE_READY): $(READY) requirements-site.txt site/package.json site/package-lock.json
+	@command -v npm >/dev/null || { echo "The site's formulas are typeset by KaTeX, which npm installs, and there is no \
+	npm here; on Debian and Ubuntu: sudo apt install npm"; exit 1; }
+	@echo "Installing what the site is made with, some 60 MB, into .venv and site/node_modules."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-site.txt
+	@npm ci --prefix site --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
+site: $(SITE_READY)  ## build the website; STUDENTS=1 leaves the solutions out, REPOSITORY=... shows the launch buttons
+	@$(BIN)/python site/build.py $(if $(REPOSITORY),--repository $(REPOSITORY)) $(if $(STUDENTS),--students)
+
+matrix: $(READY)  ## try the oldest and newest versions on each Python, and an imitation of Colab (needs uv, takes an hour)
+	@$(BIN)/python tests/matrix.py $(ROWS)
+
 rooms: $(READY)  ## print which room of the course imports which
 	@$(BIN)/python tests/rooms.py
 
@@ -75,6 +91,8 @@ benchmark: $(READY)  ## measure grading, the chapters and adversarial steps on t
 requirements:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile -q --universal --upgrade --python-version 3.11 --extra dev --no-annotate \
 		--custom-compile-command "make requirements" pyproject.toml -o requirements.txt
+	uv pip compile -q --universal --upgrade --python-version 3.11 --extra dev --extra site --no-annotate \
+		-c requirements.txt --custom-compile-command "make requirements" pyproject.toml -o requirements-site.txt
 
 clean:  ## remove .venv; your notebooks stay
 	rm -rf .venv
