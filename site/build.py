@@ -17,9 +17,8 @@ ROOT = HERE.parent
 PROCESSES = 2
 sys.path.insert(0, str(HERE))
 
-from website import built, documents, finishing, launching, refusing, sources, typesetting  # noqa: E402
-
 from course.authoring import chapters, release  # noqa: E402
+from website import built, documents, finishing, launching, refusing, sources, typesetting  # noqa: E402
 
 FAULTS = (chapters.ChapterError, documents.DocumentError, launching.AddressError, release.ReleaseError)
 

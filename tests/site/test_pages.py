@@ -10,9 +10,8 @@ import urllib.parse
 import pytest
 
 pytest.importorskip("myst_nb", reason="what the site is made with is not installed: make .venv/.site-ready")
-from website import built, typesetting  # noqa: E402
-
 import build as site_build  # noqa: E402
+from website import built, typesetting  # noqa: E402
 
 pytestmark = pytest.mark.skipif(bool(typesetting.missing()), reason=typesetting.missing())
 LIMIT = 2_000_000  # bytes that a page takes to open

@@ -7,10 +7,9 @@ import pytest
 from helpers import NAME
 
 pytest.importorskip("pylatexenc", reason="what the site is made with is not installed: make .venv/.site-ready")
-from website import built, launching, lessons, refusing, sources, typesetting  # noqa: E402
-
 from course.authoring import chapters  # noqa: E402
 from course.files import load_notebook  # noqa: E402
+from website import built, launching, lessons, refusing, sources, typesetting  # noqa: E402
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
