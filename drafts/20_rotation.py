@@ -17,6 +17,7 @@
 #   - linear readout of a layer
 #   - training, validation and test data
 #   - Kullback-Leibler divergence
+#   - autoencoder
 # teaches:
 #   - self-supervised learning
 #   - pretext task
@@ -1118,8 +1119,8 @@ figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# *Figure 20.8. Left: the four trainings of all weights, each at the best rate of its sweep (recorded; mean of three
-# draws). Right: accuracy against the number of labels; the probes are of this run, the trainings recorded.*
+# *Figure 20.8. Left: four trainings of all weights, each at its best rate (recorded; mean of three draws). Right:
+# accuracy against the number of labels; only the probes are of this run.*
 
 # %%
 claim(
@@ -1140,8 +1141,8 @@ claim(
 # ## Which labels does it teach?
 #
 # An accuracy over all digits hides the answer to the question of this chapter. So take the probes apart, digit by
-# digit. And put a suspicion to the test: if eights are read better, is it because the network was asked about eights?
-# Three more networks were trained on the pretext task, in as many steps, without a single zero or eight (recorded).
+# digit. And if eights are read better, is it because the network was asked about eights? Three more networks were
+# trained on the pretext task, in as many steps, without a single zero or eight (recorded).
 
 
 # %% tags=["aside"]
@@ -1191,7 +1192,7 @@ plt.show()
 
 # %% [markdown]
 # *Figure 20.9. How much of each digit a probe classifies correctly, with random features, with rotation's, and with
-# those of networks that met no zero and no eight. The digits with the most rivals stand at the bottom.*
+# those of networks that met no zero and no eight.*
 
 # %%
 claim(
@@ -1212,8 +1213,8 @@ claim(
 #
 # ## And photographs?
 #
-# Rotation was invented for photographs, where up is where the sky is. The same backbone, the same task, on 8,000
-# images of CIFAR-10, recorded:
+# Rotation was invented for photographs, where up is where the sky is. The same backbone, on 8,000 images of CIFAR-10
+# (recorded):
 
 
 # %% tags=["aside"]
@@ -1253,7 +1254,8 @@ if rows:
 # %% [markdown]
 # *Figure 20.10. How often the angle of a test photograph is predicted correctly, class by class (recorded).*
 #
-# QQ
+# Trucks, ships, cars and horses have an up; of cats and dogs the network has hardly found one. With fifty labels of
+# each class, probes reach 37.7 %, and 36.8 % with random features: next to no gain in three epochs.
 #
 # ## This run
 
